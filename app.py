@@ -1,0 +1,249 @@
+"""The chat face of the agent: Chainlit's hooks, and a screen that turns events into messages and nested steps.
+
+Chainlit runs this file at start and, under `-w`, again after each save. Whatever must outlive a save is kept by wiring.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, cast
+
+import chainlit as cl
+from chainlit.config import config
+from chainlit.emitter import ChainlitEmitter
+from chainlit.server import app as server
+from chainlit.session import WebsocketSession, ws_sessions_id
+from chainlit.types import ThreadDict
+
+from agent.conversation import Conversation, ConversationBusyError, Turn, TurnStarted
+from agent.events import Event, TextDelta, TurnFinished, new_id
+from recording.chainlit_layer import ChainlitLayer, chainlit_step
+from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
+from wiring import House, wire
+
+logger = logging.getLogger(__name__)
+
+BUSY = "I am still answering the question before this one. Please ask again when I am done, or stop me first."
+BROKEN = "Something broke on our side, and it is in the log. What you wrote is kept; please ask again."
+NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
+
+house: House = wire(server)
+if house.kept.started:  # a save has reset Chainlit's configuration
+    config.run.debug = True
+
+
+@cl.on_app_startup
+async def start() -> None:
+    """Open the house. Only now may `debug` be set, which makes the chat link each message to its review page."""
+    await house.start()
+    config.run.debug = True
+
+
+@cl.on_app_shutdown
+async def stop() -> None:
+    """Close the house; Chainlit ends the process right after this, so nothing may be left to do."""
+    await house.stop()
+
+
+@cl.data_layer
+def data_layer() -> ChainlitLayer | None:
+    """Return the layer behind sidebar and resume; without recording there is none (and no other by environment)."""
+    if house.kept.api is None or house.kept.outbox is None:
+        return None
+    return ChainlitLayer(house.kept.api, house.kept.outbox, house.conversations.forget, house.review_url)
+
+
+if house.settings.chat_password:
+
+    @cl.password_auth_callback
+    async def log_in(username: str, password: str) -> cl.User | None:
+        """Let in who knows the chat's name and password."""
+        return cl.User(identifier=username) if house.login(username, password) else None
+
+else:
+
+    @cl.header_auth_callback
+    async def sign_in(headers: Any) -> cl.User | None:
+        """Sign in the browser of this machine by itself."""
+        return cl.User(identifier="local") if house.is_local(headers) else None
+
+
+@cl.set_starters
+async def starters() -> list[cl.Starter]:
+    """Return questions that show what the agent can do."""
+    return [
+        cl.Starter(label="Weather in two cities", message="What's the weather in San Francisco and Paris?"),
+        cl.Starter(label="Do the sums", message="What is (17.5 * 4) / 3 + 2**10?"),
+        cl.Starter(label="Time elsewhere", message="What time is it in Tokyo?"),
+        cl.Starter(label="What can you do?", message="What can you do?"),
+    ]
+
+
+P = ParamSpec("P")
+
+
+def in_plain_words(hook: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Show a person one sentence when a hook breaks, and the log the rest; Chainlit would show the exception."""
+
+    @wraps(hook)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await hook(*args, **kwargs)
+        except Exception:
+            logger.exception("The hook %s failed", hook.__name__)
+            await cl.ErrorMessage(content=BROKEN, author=ASSISTANT).send()
+
+    return guarded
+
+
+@cl.on_chat_start
+@in_plain_words
+async def on_chat_start() -> None:
+    """Say it at once when nothing of this will be kept."""
+    if house.recorder is None:
+        await cl.context.emitter.send_toast(NOT_RECORDED, "warning")
+
+
+@cl.on_chat_resume
+@in_plain_words
+async def on_chat_resume(thread: ThreadDict) -> None:
+    """Go on with a recorded thread; safe to run twice, as it does after a lost connection."""
+    cl.chat_context.clear()  # Chainlit adds all messages once more on each call, and would delete by that list
+    session = cl.context.session
+    user = user_of(session)
+    if house.conversations.find(user, thread["id"]) is None:
+        recorded = await house.lookup(thread["id"])
+        house.conversations.open(user, thread["id"], recorded.messages if recorded else None)
+    show(conversation_of(session), session)
+
+
+@cl.on_message
+@in_plain_words
+async def on_message(message: cl.Message) -> None:
+    """Answer one question; the turn lives in the conversation and goes on when this tab is closed."""
+    session = cl.context.session
+    session.current_task = asyncio.current_task()  # so that Stop ends this, however it was started
+    conversation = conversation_of(session)
+    screen = show(conversation, session)
+    screen.asking = message.id
+    if house.recorder is None and not conversation.messages:
+        await screen.say(NOT_RECORDED)
+    try:
+        turn = await conversation.ask(
+            {"role": "user", "content": message.content},
+            house.answer,
+            house.recorder,
+            client="chat",
+            question_id=message.id,
+            run_id=cl.context.current_run.id,
+        )
+    except ConversationBusyError:
+        await refuse(message, screen)
+    else:
+        await finish(turn)
+
+
+async def finish(turn: Turn) -> None:
+    """Wait for a turn's end. Stop cancels this task; then the turn is asked to end in order, which it does at once."""
+    try:
+        await asyncio.shield(turn.finished)
+    except asyncio.CancelledError:
+        turn.stop()
+        await turn.finished
+
+
+async def refuse(message: cl.Message, screen: "Screen") -> None:
+    """Tell that another question is being answered; record this one all the same."""
+    session = cl.context.session
+    if house.recorder:
+        house.recorder.refused(
+            thread_id=session.thread_id,
+            user=user_of(session),
+            question_id=message.id,
+            question=message.content,
+            sentence=BUSY,
+        )
+    await screen.say(BUSY, message_id(message.id))
+
+
+def user_of(session: WebsocketSession) -> str:
+    """Return the name of the person behind a session; a login is always configured."""
+    return str(session.user.identifier)
+
+
+def conversation_of(session: WebsocketSession) -> Conversation:
+    """Return the conversation of a session's thread."""
+    return house.conversations.open(user_of(session), session.thread_id)
+
+
+def show(conversation: Conversation, session: WebsocketSession) -> "Screen":
+    """Return the session's screen on this conversation, put up now if it is not yet; screens of gone sessions go."""
+    conversation.listeners[:] = [screen for screen in conversation.listeners if getattr(screen, "alive", True)]
+    for screen in conversation.listeners:
+        if getattr(screen, "session", None) is session:
+            return cast(Screen, screen)
+    screen = Screen(session)
+    conversation.listeners.append(screen)
+    return screen
+
+
+class Screen:
+    """What one browser tab shows of a conversation's turns, its own and those that another tab asked for.
+
+    It speaks to the browser directly: `cl.Step` and `cl.Message` would write each of these to the data layer again.
+    """
+
+    def __init__(self, session: WebsocketSession) -> None:
+        self.session = session
+        self.asking: str | None = None
+        self._emitter = ChainlitEmitter(session)
+        self._steps: TurnSteps | None = None
+        self._shown: dict[str, Step] = {}
+
+    @property
+    def alive(self) -> bool:
+        """Whether Chainlit still knows the session; it keeps one for a while after the tab is closed."""
+        return ws_sessions_id.get(self.session.id) is self.session
+
+    async def __call__(self, turn: Turn, event: Event | TurnStarted) -> None:
+        """Show one event. In the tab that asked, Chainlit itself shows the question, the run and the waiting state."""
+        elsewhere = turn.question_id != self.asking
+        if isinstance(event, TurnStarted):
+            self._steps, self._shown = TurnSteps(turn), {}
+            if elsewhere:
+                await self._emitter.task_start()
+        if self._steps is None:
+            return  # this tab came in the middle of a turn; it sees the next one
+        if isinstance(event, TextDelta):
+            await self._stream(turn, event)
+        for step in self._steps.of(event):
+            if elsewhere or step["id"] not in (turn.question_id, turn.run_id):
+                await self._show(step)
+        if isinstance(event, TurnFinished) and elsewhere:
+            await self._emitter.task_end()
+
+    async def say(self, sentence: str, step_id: str | None = None) -> None:
+        """Show a sentence of ours that belongs to no turn."""
+        at = datetime.now(UTC)
+        step = message_step(self.session.thread_id, step_id or new_id(), "assistant_message", ASSISTANT, sentence, at)
+        await self._emitter.send_step(chainlit_step(step))
+
+    async def _stream(self, turn: Turn, event: TextDelta) -> None:
+        answer = message_id(event.step_id)
+        if answer in self._shown:
+            await self._emitter.send_token(id=answer, token=event.text)
+            return
+        at = datetime.now(UTC)
+        step = message_step(turn.thread_id, answer, "assistant_message", ASSISTANT, event.text, at)
+        self._shown[answer] = step | {"parentId": turn.run_id}
+        await self._emitter.stream_start(chainlit_step(self._shown[answer]) | {"streaming": True})
+
+    async def _show(self, step: Step) -> None:
+        known = self._shown.get(step["id"])
+        self._shown[step["id"]] = merged = {**(known or {}), **step}
+        if known:
+            await self._emitter.update_step(chainlit_step(merged))
+        else:
+            await self._emitter.send_step(chainlit_step(merged))

@@ -1,0 +1,297 @@
+"""Chainlit's data layer over the Literal API: it reads threads for sidebar and resume, and writes what is no turn.
+
+The recorder alone writes turns. Chainlit would write them too, later and with less in them, so its questions, its runs
+and its notice of a manual stop are dropped here.
+"""
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+from chainlit.context import CL_RUN_NAMES
+from chainlit.data.base import BaseDataLayer
+from chainlit.data.utils import queue_until_user_message
+from chainlit.element import Element, ElementDict
+from chainlit.step import StepDict
+from chainlit.types import Feedback, FeedbackDict, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from chainlit.user import PersistedUser, User
+from literalai.observability.thread import Thread
+
+from recording.client import LiteralAPI, RecordingError
+from recording.outbox import Outbox, StepDelete, StepUpdate, ThreadUpdate
+
+logger = logging.getLogger(__name__)
+
+KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
+STOP_NOTICE = "Task manually stopped."
+STORED_SECONDS = 2.0
+USERS_REMEMBERED = 1000
+
+
+class ChainlitLayer(BaseDataLayer):
+    """One per process, as Chainlit keeps the first it gets.
+
+    Args:
+        api: the Literal server to read from.
+        outbox: where writes go, so that none is lost while the server is away.
+        on_delete: told the id of each thread that a person deletes.
+        review_url: tells the address of a thread's review page, with `[thread_id]` and `[step_id]` to fill in.
+    """
+
+    def __init__(
+        self,
+        api: LiteralAPI,
+        outbox: Outbox,
+        on_delete: Callable[[str], None],
+        review_url: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._api = api
+        self._outbox = outbox
+        self._on_delete = on_delete
+        self._find_review_url = review_url
+        self._review_url = ""
+        self._users: OrderedDict[str, PersistedUser] = OrderedDict()
+
+    async def get_user(self, identifier: str) -> PersistedUser | None:
+        """Return a known user; asked on every request, so remembered."""
+        if identifier in self._users:
+            return self._users[identifier]
+        user = await self._api.get_user(identifier=identifier)
+        return self._remember(user.id, user.identifier, user.metadata, user.created_at) if user else None
+
+    async def create_user(self, user: User) -> PersistedUser | None:
+        """Return the stored user of this name, made now if there is none."""
+        found = await self._api.get_user(identifier=user.identifier)
+        if not found:
+            found = await self._api.create_user(identifier=user.identifier, metadata=user.metadata)
+        elif user.metadata and found.metadata != user.metadata:
+            found = await self._api.update_user(id=found.id, metadata=user.metadata)
+        return self._remember(found.id, found.identifier, user.metadata, found.created_at)
+
+    def _remember(self, user_id: str, identifier: str, metadata: Any, created_at: Any) -> PersistedUser:
+        user = PersistedUser(id=user_id, identifier=identifier, metadata=metadata or {}, createdAt=created_at or "")
+        self._users[identifier] = user
+        if len(self._users) > USERS_REMEMBERED:
+            self._users.popitem(last=False)
+        return user
+
+    @queue_until_user_message()  # type: ignore[untyped-decorator]
+    async def create_step(self, step_dict: StepDict) -> None:
+        """Write a step that no turn owns, such as a message that a hook sends by itself."""
+        if not _belongs_to_recorder(step_dict):
+            self._outbox.put(StepUpdate(_to_literal(step_dict)))
+
+    @queue_until_user_message()  # type: ignore[untyped-decorator]
+    async def update_step(self, step_dict: StepDict) -> None:
+        """Write such a step again."""
+        if not _belongs_to_recorder(step_dict):
+            self._outbox.put(StepUpdate(_to_literal(step_dict)))
+
+    @queue_until_user_message()  # type: ignore[untyped-decorator]
+    async def delete_step(self, step_id: str) -> None:
+        """Delete a step."""
+        self._outbox.put(StepDelete(step_id))
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        name: str | None = None,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: list[str] | None = None,  # noqa: ARG002 - Chainlit's signature; threads are not tagged with profiles
+    ) -> None:
+        """Write a thread's name, owner and the few session values worth keeping; wait a little until it is stored.
+
+        Chainlit asks the sidebar to read the thread right after this.
+        """
+        kept = {key: metadata[key] for key in KEPT_SESSION_KEYS if metadata.get(key)} if metadata else None
+        self._outbox.put(ThreadUpdate(thread_id, name=name, participant=user_id, metadata=kept or None))
+        await self._outbox.flush(STORED_SECONDS)
+
+    async def get_thread_author(self, thread_id: str) -> str:
+        """Return the name of the thread's owner, or an empty text for a thread that is unknown or nobody's."""
+        thread = await self._api.get_thread(id=thread_id)
+        return (thread.participant_identifier or "") if thread else ""
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread, after what is still on its way to it."""
+        self._on_delete(thread_id)
+        await self._outbox.flush(STORED_SECONDS)
+        await self._api.delete_thread(id=thread_id)
+
+    async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
+        """Return a page of a user's threads, newest first; an empty one while the server cannot be asked."""
+        wanted: list[dict[str, Any]] = [{"field": "participantId", "operator": "eq", "value": filters.userId}]
+        if filters.search:
+            wanted.append({"field": "stepOutput", "operator": "ilike", "value": filters.search, "path": "content"})
+        if filters.feedback is not None:
+            wanted.append({"field": "scoreValue", "operator": "eq", "value": filters.feedback, "path": "user-feedback"})
+        try:
+            page = await self._api.list_threads(
+                first=pagination.first,
+                after=pagination.cursor,
+                filters=wanted,  # type: ignore[arg-type]
+                order_by={"column": "createdAt", "direction": "DESC"},
+            )
+        except RecordingError as error:
+            logger.warning("The list of threads is empty: %s", error)
+            return PaginatedResponse(pageInfo=PageInfo(False, None, None), data=[])
+        info = page.page_info
+        return PaginatedResponse(
+            pageInfo=PageInfo(info.has_next_page, info.start_cursor, info.end_cursor),
+            data=[_thread_dict(thread, with_steps=False) for thread in page.data],
+        )
+
+    async def get_thread(self, thread_id: str) -> ThreadDict | None:
+        """Return a thread as Chainlit shows it, or None."""
+        await self._outbox.flush(STORED_SECONDS)
+        thread = await self._api.get_thread(id=thread_id)
+        return _thread_dict(thread, with_steps=True) if thread else None
+
+    async def upsert_feedback(self, feedback: Feedback) -> str:
+        """Store a thumb and its comment as a `user-feedback` score and return the score's id."""
+        if feedback.id:
+            await self._api.update_score(
+                id=feedback.id, update_params={"comment": feedback.comment, "value": feedback.value}
+            )
+            return feedback.id
+        score = await self._api.create_score(
+            step_id=feedback.forId,
+            name="user-feedback",
+            type="HUMAN",
+            value=feedback.value,
+            comment=feedback.comment,
+        )
+        return score.id or ""
+
+    async def delete_feedback(self, feedback_id: str) -> bool:
+        """Withdraw a thumb."""
+        await self._api.delete_score(id=feedback_id)
+        return True
+
+    async def create_element(self, element: Element) -> None:
+        """Do nothing: file elements are switched off until attachments have a road of their own."""
+
+    async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:  # noqa: ARG002 - as above
+        """Return nothing, as no element is stored."""
+        return None
+
+    async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
+        """Do nothing, as no element is stored."""
+
+    async def get_favorite_steps(self, user_id: str) -> list[StepDict]:  # noqa: ARG002 - favourites are switched off
+        """Return nothing: favourites are switched off."""
+        return []
+
+    async def build_debug_url(self) -> str:
+        """Return the review page's address, which the chat links each message to."""
+        if not self._review_url:
+            try:
+                self._review_url = await self._find_review_url()
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                logger.warning("The chat has no links to the review pages: %s", error)
+        return self._review_url
+
+    async def close(self) -> None:
+        """Do nothing: the outbox is flushed by the app's own shutdown."""
+
+
+def _belongs_to_recorder(step: StepDict) -> bool:
+    kind, name = step.get("type"), step.get("name")
+    return (
+        kind == "user_message"
+        or (kind == "run" and name in CL_RUN_NAMES)
+        or (kind == "assistant_message" and step.get("output") == STOP_NOTICE)
+    )
+
+
+def _to_literal(step: StepDict) -> dict[str, Any]:
+    """Return a Chainlit step in the keys of the Literal wire."""
+    metadata = {**(step.get("metadata") or {}), "language": step.get("language"), "showInput": step.get("showInput")}
+    literal: dict[str, Any] = {
+        "id": step["id"],
+        "threadId": step.get("threadId"),
+        "parentId": step.get("parentId"),
+        "type": step.get("type"),
+        "name": step.get("name"),
+        "startTime": step.get("start") or step.get("createdAt"),
+        "endTime": step.get("end"),
+        "tags": step.get("tags"),
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+    }
+    for key in ("input", "output"):
+        if step.get(key):
+            literal[key] = {"content": step[key]}  # type: ignore[literal-required]
+    if step.get("isError"):
+        literal["error"] = step.get("output") or "failed"
+    return literal
+
+
+def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
+    return {
+        "id": thread.id,
+        "createdAt": thread.created_at or "",
+        "name": thread.name,
+        "userId": thread.participant_id,
+        "userIdentifier": thread.participant_identifier,
+        "tags": thread.tags,
+        "metadata": thread.metadata or {},
+        "steps": [chainlit_step(step.to_dict()) for step in thread.steps or []] if with_steps else [],
+        "elements": [],
+    }
+
+
+def chainlit_step(step: Mapping[str, Any]) -> StepDict:
+    """Return a step in the keys of the Literal wire as the chat's browser side shows it, live and resumed alike."""
+    metadata = step.get("metadata") or {}
+    ours = step.get("type") == "run" and "client" in metadata
+    return {
+        "id": step["id"],
+        "threadId": step.get("threadId") or "",
+        "parentId": step.get("parentId"),
+        "type": step.get("type") or "undefined",
+        # The browser shows a run of any other name as one more step to unfold.
+        "name": "on_message" if ours else step.get("name") or "",
+        "input": "" if ours else _shown(step.get("input")),
+        "output": "" if ours else _shown(step.get("output")) or (step.get("error") or ""),
+        "isError": bool(step.get("error")) and not ours,
+        "createdAt": step.get("startTime") or step.get("createdAt"),
+        "start": step.get("startTime"),
+        "end": step.get("endTime"),
+        "metadata": metadata,
+        "tags": step.get("tags"),
+        "generation": None,
+        "language": metadata.get("language"),
+        "showInput": metadata.get("showInput", "json"),
+        "streaming": False,
+        "waitForAnswer": False,
+        "feedback": _feedback(step.get("scores") or []),
+    }
+
+
+def _shown(value: Any) -> str:
+    """Return a step's input or output as text: the content where there is one, else its JSON."""
+    if isinstance(value, dict):
+        content = value.get("content")
+        if isinstance(content, str):
+            return content
+        if value.get("tool_calls"):
+            return "\n".join(
+                f"{call['function']['name']}({call['function']['arguments']})" for call in value["tool_calls"]
+            )
+    return "" if value in (None, {}) else json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _feedback(scores: list[dict[str, Any]]) -> FeedbackDict | None:
+    for score in scores:
+        if score.get("name") == "user-feedback":
+            return {
+                "id": score.get("id"),
+                "forId": score.get("stepId") or "",
+                "value": 1 if score.get("value") else 0,
+                "comment": score.get("comment"),
+            }
+    return None

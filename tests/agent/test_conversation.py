@@ -1,0 +1,190 @@
+"""One conversation, many listeners: turns run one at a time and outlive the one who asked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from agent.conversation import Conversation, ConversationBusyError, Conversations, Turn, TurnStarted
+from agent.events import Event, Message, TextDelta, TurnFinished, new_id
+
+pytestmark = pytest.mark.anyio
+
+
+def asked(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+async def echo(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+    """Answer with the number of messages seen and the question itself."""
+    text = f"{len(history)}: {history[-1]['content']}"
+    yield TextDelta(step_id="s", text=text)
+    yield TurnFinished(step_id=new_id(), outcome="answered", messages=[said(text)], text=text)
+
+
+async def until_stopped(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+    """Say nothing before being stopped."""
+    await stop.wait()
+    yield TurnFinished(step_id=new_id(), outcome="cancelled", messages=[], text="")
+
+
+async def test_a_turn_adds_question_and_answer_to_the_messages() -> None:
+    """After a turn the conversation holds the question and what was answered, and the next turn stands on both."""
+    conversation = Conversation("t", "u")
+
+    await (await conversation.ask(asked("a"), echo, None, client="chat")).finished
+    await (await conversation.ask(asked("b"), echo, None, client="chat")).finished
+
+    assert conversation.messages == [asked("a"), said("1: a"), asked("b"), said("3: b")]
+    assert conversation.idle
+
+
+async def test_a_question_during_a_turn_is_refused() -> None:
+    """A second question of the chat raises while the first is being answered, and the first is not disturbed."""
+    conversation = Conversation("t", "u")
+    turn = await conversation.ask(asked("a"), until_stopped, None, client="chat")
+
+    with pytest.raises(ConversationBusyError):
+        await conversation.ask(asked("b"), echo, None, client="chat")
+
+    turn.stop()
+    assert (await turn.finished).outcome == "cancelled"
+
+
+async def test_http_requests_for_one_thread_wait_for_each_other() -> None:
+    """Two requests with histories of their own run one after the other, each on its own history."""
+    conversation = Conversation("t", "u")
+    seen: list[str] = []
+
+    async def watch(turn: Turn, event: object) -> None:
+        seen.append(f"{turn.question['content']} {type(event).__name__}")
+
+    asks = [conversation.ask(asked(text), echo, watch, client="http", history=[]) for text in ("a", "b")]
+    turns = await asyncio.gather(*asks)
+    ends = [await turn.finished for turn in turns]
+
+    assert [end.text for end in ends] == ["1: a", "1: b"]
+    assert seen == [f"{who} {what}" for who in "ab" for what in ("TurnStarted", "TextDelta", "TurnFinished")]
+
+
+async def test_only_a_foreign_history_counts_as_rebased() -> None:
+    """A client that posts back what it was given continues the conversation; any other history is marked."""
+    conversation = Conversation("t", "u")
+    first = await conversation.ask(asked("a"), echo, None, client="http", history=[])
+    await first.finished
+    same = await conversation.ask(asked("b"), echo, None, client="http", history=list(conversation.messages))
+    await same.finished
+    other = await conversation.ask(asked("c"), echo, None, client="http", history=[said("made up")])
+    await other.finished
+
+    assert (first.rebased, same.rebased, other.rebased) == (False, False, True)
+    assert (first.first, same.first) == (True, False)
+    assert conversation.messages == [said("made up"), asked("c"), said("2: c")]
+
+
+async def test_a_broken_listener_does_not_end_the_turn() -> None:
+    """A screen that raises is logged; recorder and other screens still hear every event."""
+    conversation = Conversation("t", "u")
+    heard: list[type] = []
+
+    async def broken(turn: Turn, event: object) -> None:
+        raise RuntimeError("no screen")
+
+    async def hear(turn: Turn, event: object) -> None:
+        heard.append(type(event))
+
+    conversation.listeners += [broken, hear]
+    await (await conversation.ask(asked("a"), echo, broken, client="chat")).finished
+
+    assert heard == [TurnStarted, TextDelta, TurnFinished]
+
+
+async def test_the_turn_outlives_the_task_that_asked() -> None:
+    """When the asking task is cancelled, the turn still runs to its end."""
+    conversation = Conversation("t", "u")
+    go = asyncio.Event()
+    turns: list[Turn] = []
+
+    async def slow(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+        await go.wait()
+        async for event in echo(history, stop):
+            yield event
+
+    async def ask() -> None:
+        turns.append(await conversation.ask(asked("a"), slow, None, client="chat"))
+        await asyncio.shield(turns[0].finished)
+
+    asking = asyncio.create_task(ask())
+    while not turns:
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    go.set()
+
+    assert (await turns[0].finished).text == "1: a"
+
+
+async def test_a_crash_of_the_loop_frees_the_conversation() -> None:
+    """An answer that ends without its last event does not leave the conversation busy for ever."""
+    conversation = Conversation("t", "u")
+
+    async def silent(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+        return
+        yield
+
+    turn = await conversation.ask(asked("a"), silent, None, client="chat")
+    await asyncio.wait([turn.finished])
+
+    assert turn.finished.cancelled()
+    assert conversation.idle
+
+
+async def test_one_object_per_user_and_thread() -> None:
+    """Two tabs of one user share a conversation; another user's is not it, even with the same thread id."""
+    conversations = Conversations()
+
+    mine = conversations.open("ada", "t", [asked("a")])
+
+    assert conversations.open("ada", "t") is mine
+    assert conversations.open("eve", "t") is not mine
+    assert conversations.open("eve", "t").messages == []
+
+
+async def test_idle_conversations_are_let_go_oldest_first() -> None:
+    """Beyond the limit the oldest idle ones go; one with a turn running or a tab open stays."""
+    conversations = Conversations(keep=2)
+    busy = conversations.open("u", "busy")
+    turn = await busy.ask(asked("a"), until_stopped, None, client="chat")
+    for thread in ("old", "new", "newest"):
+        conversations.open("u", thread)
+
+    assert conversations.find("u", "busy") is busy
+    assert conversations.find("u", "old") is None
+    assert conversations.find("u", "newest") is not None
+    turn.stop()
+    await turn.finished
+
+
+async def test_a_deleted_thread_stops_its_turn() -> None:
+    """Forgetting a thread stops what runs in it."""
+    conversations = Conversations()
+    turn = await conversations.open("u", "t").ask(asked("a"), until_stopped, None, client="chat")
+
+    conversations.forget("t")
+
+    assert (await turn.finished).outcome == "cancelled"
+    assert conversations.find("u", "t") is None
+
+
+async def test_stop_all_waits_for_orderly_ends() -> None:
+    """At shutdown every running turn is stopped and has ended when the call returns."""
+    conversations = Conversations()
+    turns = [await conversations.open("u", str(i)).ask(asked("a"), until_stopped, None, client="chat") for i in range(3)]
+
+    await conversations.stop_all(5)
+
+    assert all(turn.finished.done() for turn in turns)

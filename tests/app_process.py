@@ -1,0 +1,93 @@
+"""The real app as a process of its own, in an environment with no developer's settings in it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRUBBED = ("OPENAI_", "LITERAL_", "CHAINLIT_", "CHAT_", "PROCESS_", "DASHBOARD_", "AGENT_", "MODEL_", "WEATHER_")
+SCRUBBED_NAMES = ("CI", "DATABASE_URL", "PUBLIC_URL", "RECORDING", "DATA_DIR", "HOST", "PORT", "SYSTEM_PROMPT")
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without any setting of the app, and with no `.env` to read."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SCRUBBED)}
+    return {name: value for name, value in kept.items() if name not in SCRUBBED_NAMES} | {
+        "CHAINLIT_ENV_FILE": os.devnull
+    }
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class AppProcess:
+    """The app as a person starts it, on a free port with a data folder of its own."""
+
+    def __init__(self, data: Path, folder: Path = ROOT, watch: bool = False, **settings: str) -> None:
+        self.data = data
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data.parent / f"{data.name}-{self.port}.log"
+        self._watch = ["-w"] if watch else []
+        self._environment = clean_environment() | {"DATA_DIR": str(data)} | settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "AppProcess":
+        """Start the app and wait until it answers; fail with its log when it ends first."""
+        command = [sys.executable, "-m", "chainlit", "run", "app.py", "--headless", *self._watch]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port)],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(self._answers, 60, lambda: f"The app did not start:\n{self.text()}")
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the app and return its exit code."""
+        if self._process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(how)
+        code = self._process.wait(30)
+        self._process = None
+        return code
+
+    def text(self) -> str:
+        """Return what the app has logged."""
+        return self.log.read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"The app ended with code {self._process.returncode}:\n{self.text()}")
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
+        return False
+
+
+def wait_until(fact: Callable[[], object], seconds: float, complaint: Callable[[], str]) -> None:
+    """Ask for a fact again and again until it holds, and fail with the complaint if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            pytest.fail(complaint())
+        time.sleep(0.05)  # between two looks, not for luck

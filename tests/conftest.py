@@ -1,0 +1,43 @@
+"""Fixtures that all tests share."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app_process import AppProcess, clean_environment
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(clean_environment()):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CHAINLIT_ENV_FILE", os.devnull)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def start_app(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
+    """Start apps with the settings given, and end them with the test."""
+    started: list[AppProcess] = []
+
+    def start(data: Path | None = None, **settings: str) -> AppProcess:
+        started.append(AppProcess(data or tmp_path / "data", **settings))
+        return started[-1].start()
+
+    yield start
+    for app in started:
+        app.stop()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+    """The app in its default form, one for all tests that need nothing else."""
+    process = AppProcess(tmp_path_factory.mktemp("app") / "data").start()
+    yield process
+    process.stop()

@@ -1,0 +1,186 @@
+"""One shape of thread: what the events of a turn become in the Literal protocol."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agent.conversation import Turn, TurnStarted
+from agent.events import (
+    Message,
+    ModelFinished,
+    ModelStarted,
+    TextDelta,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    Usage,
+)
+from recording.history import messages_of
+from recording.steps import TurnSteps, message_id, text_of
+
+pytestmark = pytest.mark.anyio
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+NEW = [
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c", "content": "2"},
+    {"role": "assistant", "content": "It is 2."},
+]
+
+
+def turn(**changes: Any) -> Turn:
+    values: dict[str, Any] = {
+        "thread_id": "t",
+        "user": "ada",
+        "client": "chat",
+        "question": {"role": "user", "content": "1 + 1?"},
+        "history": [],
+        "rebased": False,
+        "first": True,
+        "question_id": "q",
+        "run_id": "r",
+    }
+    return Turn(**values | changes)
+
+
+def model_started(step_id: str) -> ModelStarted:
+    return ModelStarted(
+        step_id=step_id, model="m", provider="p", settings={"temperature": 0}, messages=[], tools=[{"type": "function"}]
+    )
+
+
+EVENTS = [
+    TurnStarted(at=AT),
+    model_started("call 1"),
+    ModelFinished(
+        step_id="call 1",
+        message=NEW[0],
+        usage=Usage(10, 5, 15),
+        finish_reason="tool_calls",
+        time_to_first_token=0.25,
+        duration=0.5,
+    ),
+    ToolStarted(step_id="tool", tool_call_id="c", name="add", arguments={"a": 1}),
+    ToolFinished(step_id="tool", tool_call_id="c", name="add", content="2", duration=0.1),
+    model_started("call 2"),
+    TextDelta(step_id="call 2", text="It is 2."),
+    ModelFinished(
+        step_id="call 2", message=NEW[2], usage=None, finish_reason="stop", time_to_first_token=None, duration=0.5
+    ),
+    TurnFinished(step_id="end", outcome="answered", messages=NEW, text="It is 2."),
+]
+
+
+async def merged(of: Turn, events: list[Any]) -> dict[str, dict[str, Any]]:
+    """Return the steps by id as a server that merges key by key would hold them."""
+    steps: dict[str, dict[str, Any]] = {}
+    builder = TurnSteps(of)
+    for event in events:
+        for step in builder.of(event):
+            steps[step["id"]] = steps.get(step["id"], {}) | step
+    return steps
+
+
+async def test_the_tree_of_a_turn() -> None:
+    """A turn is a question, one run below it, and below that its model calls, tools and answer."""
+    steps = await merged(turn(), EVENTS)
+
+    tree = {step_id: (step["type"], step.get("parentId")) for step_id, step in steps.items()}
+    assert tree == {
+        "q": ("user_message", None),
+        "r": ("run", "q"),
+        "call 1": ("llm", "r"),
+        "tool": ("tool", "r"),
+        "call 2": ("llm", "r"),
+        message_id("call 2"): ("assistant_message", "r"),
+    }
+    assert all(step["threadId"] == "t" and step["startTime"] <= step["endTime"] for step in steps.values())
+    assert steps["q"]["startTime"] < steps["r"]["startTime"]
+
+
+async def test_a_model_call_keeps_its_generation() -> None:
+    """Provider, model, settings, tools, tokens, time to first token in ms and duration in s are all in the llm step."""
+    generation = (await merged(turn(), EVENTS))["call 1"]["generation"]
+
+    assert generation == {
+        "type": "CHAT",
+        "provider": "p",
+        "model": "m",
+        "settings": {"temperature": 0},
+        "messages": [],
+        "tools": [{"type": "function"}],
+        "messageCompletion": NEW[0],
+        "inputTokenCount": 10,
+        "outputTokenCount": 5,
+        "tokenCount": 15,
+        "ttFirstToken": 250,
+        "duration": 0.5,
+        "tokenThroughputInSeconds": 10,
+    }
+
+
+async def test_a_failed_turn_is_recorded_as_failed() -> None:
+    """The run carries the sentence the person was told, and so does the answer that told it."""
+    failed = TurnFinished(step_id="end", outcome="failed", messages=[], text="No key.", said_by_us=True)
+    steps = await merged(turn(), [TurnStarted(at=AT), failed])
+
+    assert steps["r"]["error"] == "No key."
+    assert steps["r"]["metadata"]["outcome"] == "failed"
+    assert steps[message_id("end")]["output"] == {"content": "No key."}
+
+
+class Recorded:
+    """A step as the SDK hands it out, as far as the history is concerned."""
+
+    def __init__(self, step: dict[str, Any]) -> None:
+        self.id, self.type, self.parent_id = step["id"], step["type"], step.get("parentId")
+        self.start_time, self.input, self.output = step["startTime"], step.get("input"), step.get("output")
+
+
+async def history_of(*turns: tuple[Turn, list[Any]]) -> list[Message]:
+    steps = [step for of, events in turns for step in (await merged(of, events)).values()]
+    return messages_of([Recorded(step) for step in reversed(steps)])  # type: ignore[misc]
+
+
+async def test_the_history_comes_back_from_the_runs() -> None:
+    """Question, tool call, tool result and answer are rebuilt as they were, whatever order the steps come in."""
+    later = [TurnStarted(at=AT + timedelta(hours=1)), *EVENTS[1:]]
+
+    rebuilt = await history_of((turn(), EVENTS), (turn(run_id="r2", question_id="q2"), later))
+
+    assert rebuilt == [{"role": "user", "content": "1 + 1?"}, *NEW] * 2
+
+
+async def test_a_foreign_history_comes_back_too() -> None:
+    """What an HTTP client posted before its question is part of the record, and parts of a question stay parts."""
+    posted = [{"role": "system", "content": "Be brief."}]
+    question = {"role": "user", "content": [{"type": "text", "text": "1 + 1?"}]}
+
+    rebuilt = await history_of((turn(history=posted, rebased=True, question=question, client="http"), EVENTS))
+
+    assert rebuilt == [*posted, question, *NEW]
+
+
+async def test_a_run_of_another_program_counts_with_what_was_shown() -> None:
+    """A recorded run without our messages gives its question and its assistant messages."""
+    events = [*EVENTS[:-1], TurnFinished(step_id="end", outcome="answered", messages=NEW, text="It is 2.")]
+    steps = await merged(turn(), events)
+    steps["r"]["output"] = {"content": "It is 2."}
+
+    rebuilt = messages_of([Recorded(step) for step in steps.values()])  # type: ignore[misc]
+
+    assert rebuilt == [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "It is 2."}]
+
+
+def test_the_text_of_a_message_with_parts() -> None:
+    """Text parts are joined, other parts are left out, no content is no text."""
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "b"}]
+
+    assert [text_of({"content": parts}), text_of({"content": None}), text_of({"content": "c"})] == ["a\nb", "", "c"]
+
+
+def test_chat_and_record_name_an_answer_alike() -> None:
+    """The id of an answer depends on its model call alone, so that chat and record agree without talking."""
+    assert message_id("x") == message_id("x") != message_id("y")

@@ -1,0 +1,80 @@
+"""Settings: what is read from where, what is safe to start with, and that the example file names them all."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app_process import ROOT
+from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, is_loopback, load_settings
+
+LOCKS = {"chat_password": "a", "process_api_key": "b", "dashboard_password": "c"}
+MAKEFILE_ONLY = {"HOST", "PORT"}
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    """Each field of the settings stands in .env.example, and nothing there is unknown."""
+    named = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    assert named - MAKEFILE_ONLY == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_says_the_defaults(tmp_path: Path) -> None:
+    """Copying the example changes nothing: the values in it are the defaults, and empty means unset."""
+    assert Settings(_env_file=ROOT / ".env.example") == Settings(_env_file=None)
+
+
+def test_the_env_file_is_the_one_that_chainlit_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CHAINLIT_ENV_FILE names the file for both, and the environment wins over it."""
+    file = tmp_path / "settings"
+    file.write_text("OPENAI_MODEL=from-file\nCHAT_USER=from-file\n")
+    monkeypatch.setenv("CHAINLIT_ENV_FILE", str(file))
+    monkeypatch.setenv("CHAT_USER", "from-environment")
+
+    settings = load_settings()
+
+    assert (settings.openai_model, settings.chat_user) == ("from-file", "from-environment")
+
+
+@pytest.mark.parametrize(
+    ("values", "offline"),
+    [
+        ({}, True),
+        ({"openai_api_key": FAKE_KEY_OF_CHAINLIT}, True),
+        ({"openai_api_key": "sk-real"}, False),
+        ({"openai_base_url": "http://localhost:11434/v1"}, False),
+        ({"openai_api_key": FAKE_KEY_OF_CHAINLIT, "openai_base_url": "http://localhost:11434/v1"}, False),
+    ],
+)
+def test_the_scripted_model_answers_only_where_no_model_is_named(values: dict[str, Any], offline: bool) -> None:
+    """A key or an address connects a model; the key that Chainlit invents does not."""
+    assert Settings(_env_file=None, **values).offline is offline
+
+
+@pytest.mark.parametrize(
+    ("host", "values", "missing"),
+    [
+        ("127.0.0.1", {}, []),
+        ("::1", {}, []),
+        ("0.0.0.0", {}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD", "PUBLIC_URL"]),
+        ("192.168.1.5", LOCKS, ["PUBLIC_URL"]),
+        ("0.0.0.0", LOCKS | {"public_url": "https://chat.example.org"}, []),
+        ("0.0.0.0", LOCKS | {"public_url": "https://x.org", "process_api_key": ""}, ["PROCESS_API_KEY"]),
+        ("127.0.0.1", {"public_url": "https://x.org"}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD"]),
+        ("127.0.0.1", {"chat_password": "a"}, ["PROCESS_API_KEY", "DASHBOARD_PASSWORD"]),
+    ],
+)
+def test_every_door_has_a_lock_before_others_can_come(host: str, values: dict[str, Any], missing: list[str]) -> None:
+    """Off loopback, behind a public address, or as soon as one door is locked, all doors must be."""
+    assert _missing_locks(Settings(_env_file=None, **values), host) == missing
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("localhost", True), ("::1", True), ("[::1]", True)]
+    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("localhost.example.org", False), ("", False)],
+)
+def test_what_counts_as_this_machine(host: str, loopback: bool) -> None:
+    """Only loopback addresses and their one name are reachable from this machine alone."""
+    assert is_loopback(host) is loopback
