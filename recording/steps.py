@@ -57,7 +57,7 @@ class TurnSteps:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._calls: dict[str, ModelStarted] = {}
-        self._first_text: dict[str, datetime] = {}
+        self._talking: set[str] = set()
 
     def of(self, event: Event | TurnStarted) -> list[Step]:
         """Return the steps that `event` opens, changes or closes; none for a piece of text."""
@@ -67,7 +67,7 @@ class TurnSteps:
             case ModelStarted():
                 return [self._model_started(event)]
             case TextDelta():
-                self._first_text.setdefault(event.step_id, datetime.now(UTC))
+                self._talking.add(event.step_id)
                 return []
             case ModelFinished():
                 return self._model_finished(event)
@@ -112,10 +112,11 @@ class TurnSteps:
             "metadata": _without_none(finishReason=event.finish_reason, cancelled=event.cancelled or None),
             "generation": _generation(started) | _outcome(event),
         }
-        first_text = self._first_text.pop(event.step_id, None)
-        if first_text is None:
+        if event.step_id not in self._talking:
             return [call]
-        return [call, self._answer(event.step_id, text_of(event.message), first_text, event.at)]
+        self._talking.discard(event.step_id)
+        first = started.at + timedelta(seconds=event.time_to_first_token or 0)
+        return [call, self._answer(event.step_id, text_of(event.message), first, event.at)]
 
     def _tool_started(self, event: ToolStarted) -> Step:
         arguments = event.arguments if isinstance(event.arguments, Mapping) else {"arguments": event.arguments}

@@ -23,7 +23,7 @@ CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "c", "content": "2"}
 
 
-class Overloaded(AgentError):
+class OverloadedError(AgentError):
     """A failure with a status of its own."""
 
     status = 429
@@ -53,7 +53,7 @@ class Endpoint:
 
     async def _answer(self, history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
         if history[-1]["content"] == "fail":
-            error = Overloaded("Too many requests. Try later.")
+            error = OverloadedError("Too many requests. Try later.")
             yield TurnFinished(
                 step_id="e", outcome="failed", messages=[], text=error.message, said_by_us=True, error=error
             )

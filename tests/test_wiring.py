@@ -72,8 +72,10 @@ def test_every_door_has_a_lock_before_others_can_come(host: str, values: dict[st
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("localhost", True), ("::1", True), ("[::1]", True)]
-    + [("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("localhost.example.org", False), ("", False)],
+    [
+        *[(host, True) for host in ("127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]")],
+        *[(host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "")],  # noqa: S104 - in a table
+    ],
 )
 def test_what_counts_as_this_machine(host: str, loopback: bool) -> None:
     """Only loopback addresses and their one name are reachable from this machine alone."""

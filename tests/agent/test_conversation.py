@@ -106,10 +106,11 @@ async def test_a_broken_listener_does_not_end_the_turn() -> None:
 async def test_the_turn_outlives_the_task_that_asked() -> None:
     """When the asking task is cancelled, the turn still runs to its end."""
     conversation = Conversation("t", "u")
-    go = asyncio.Event()
+    go, begun = asyncio.Event(), asyncio.Event()
     turns: list[Turn] = []
 
     async def slow(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+        begun.set()
         await go.wait()
         async for event in echo(history, stop):
             yield event
@@ -119,8 +120,7 @@ async def test_the_turn_outlives_the_task_that_asked() -> None:
         await asyncio.shield(turns[0].finished)
 
     asking = asyncio.create_task(ask())
-    while not turns:
-        await asyncio.sleep(0)
+    await begun.wait()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     go.set()
@@ -183,7 +183,9 @@ async def test_a_deleted_thread_stops_its_turn() -> None:
 async def test_stop_all_waits_for_orderly_ends() -> None:
     """At shutdown every running turn is stopped and has ended when the call returns."""
     conversations = Conversations()
-    turns = [await conversations.open("u", str(i)).ask(asked("a"), until_stopped, None, client="chat") for i in range(3)]
+    turns = [
+        await conversations.open("u", str(i)).ask(asked("a"), until_stopped, None, client="chat") for i in range(3)
+    ]
 
     await conversations.stop_all(5)
 

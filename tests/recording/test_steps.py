@@ -1,5 +1,6 @@
 """One shape of thread: what the events of a turn become in the Literal protocol."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,6 +77,10 @@ EVENTS = [
 async def merged(of: Turn, events: list[Any]) -> dict[str, dict[str, Any]]:
     """Return the steps by id as a server that merges key by key would hold them."""
     steps: dict[str, dict[str, Any]] = {}
+    events = [
+        replace(event, at=AT + timedelta(seconds=n)) if hasattr(event, "at") else event
+        for n, event in enumerate(events)
+    ]
     builder = TurnSteps(of)
     for event in events:
         for step in builder.of(event):
@@ -146,9 +151,7 @@ async def history_of(*turns: tuple[Turn, list[Any]]) -> list[Message]:
 
 async def test_the_history_comes_back_from_the_runs() -> None:
     """Question, tool call, tool result and answer are rebuilt as they were, whatever order the steps come in."""
-    later = [TurnStarted(at=AT + timedelta(hours=1)), *EVENTS[1:]]
-
-    rebuilt = await history_of((turn(), EVENTS), (turn(run_id="r2", question_id="q2"), later))
+    rebuilt = await history_of((turn(), EVENTS), (turn(run_id="r2", question_id="q2"), EVENTS))
 
     assert rebuilt == [{"role": "user", "content": "1 + 1?"}, *NEW] * 2
 
@@ -176,7 +179,11 @@ async def test_a_run_of_another_program_counts_with_what_was_shown() -> None:
 
 def test_the_text_of_a_message_with_parts() -> None:
     """Text parts are joined, other parts are left out, no content is no text."""
-    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "b"}]
+    parts = [
+        {"type": "text", "text": "a"},
+        {"type": "image_url", "image_url": {"url": "x"}},
+        {"type": "text", "text": "b"},
+    ]
 
     assert [text_of({"content": parts}), text_of({"content": None}), text_of({"content": "c"})] == ["a\nb", "", "c"]
 
