@@ -1,0 +1,79 @@
+"""The server assembled: `create_app` answers an ASGI application that runs alone or is mounted in another one."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from literal_server import auth, rest
+from literal_server.dashboard import pages
+from literal_server.data_folder import initial_api_key, make_data_folder
+from literal_server.db import Database
+from literal_server.graphql.service import GraphService, refusal
+from literal_server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+_API_PREFIXES = ("/api/", "//api/")
+
+
+def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None = None) -> Starlette:
+    """Make the application: GraphQL and REST for clients with a key, pages for people.
+
+    `authenticate` says who reads the pages; without it only the browser on this very machine may.
+    An embedder that mounts the application enters `app.router.lifespan_context(app)` itself: it migrates the
+    database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
+    Lock the data folder first (`lock_data_folder`).
+    """
+    app = Starlette(
+        routes=[*rest.routes(), *pages.routes()],
+        lifespan=_lifespan(settings),
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+    )
+    app.state.authenticate = authenticate or auth.local_only
+    app.state.templates = pages.make_templates()
+    return app
+
+
+def _lifespan(settings: ServerSettings) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def opened(app: Starlette) -> AsyncIterator[None]:
+        make_data_folder(settings.data_dir)
+        database = Database(settings.database_path)
+        try:
+            await database.migrate()
+            async with database.writing() as session:
+                project = await auth.prepare_project(session, settings.project_name, initial_api_key(settings))
+            async with database.reading() as session:
+                keys = await auth.KeyRing.load(session)
+            app.state.api = rest.Api(database, GraphService(database, settings), keys, settings, project)
+            yield
+        finally:
+            await database.close()
+
+    return opened
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if not request.url.path.startswith(_prefixes(request)):
+        return await pages.error_page(request, status)
+    sentence = error.detail if isinstance(error, HTTPException) else ""
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return rest.JsonResponse(refusal(f"{sentence}: {request.method} {request.url.path}"), status, headers)
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    # The framework raises the error again after this answer, so that it is logged with its traceback.
+    if request.url.path.startswith(_prefixes(request)):
+        return rest.JsonResponse(refusal("The server met an unexpected error; it is in the server's log."), 500)
+    return await pages.error_page(request, 500)
+
+
+def _prefixes(request: Request) -> tuple[str, ...]:
+    root = request.scope.get("root_path", "")
+    return tuple(root + prefix for prefix in _API_PREFIXES)

@@ -1,0 +1,65 @@
+"""The folder that everything lies in: made with tight permissions, used by one process, home of the first key."""
+
+import os
+import secrets
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from literal_server.errors import DataFolderInUse
+from literal_server.settings import ServerSettings
+
+KEY_FILE = "literal-api-key"
+LOCK_FILE = "in-use.lock"
+
+
+def make_data_folder(path: Path) -> None:
+    """Make the folder, readable by its owner alone; one that is there already is left as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def lock_data_folder(path: Path) -> FileLock:
+    """Make the folder and take it for this process until the lock is released or the process ends.
+
+    Keep the returned lock: the folder is free again when it is collected.
+    Raises DataFolderInUse when another lock is held on it.
+    """
+    make_data_folder(path)
+    lock = FileLock(path / LOCK_FILE, thread_local=False, mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise DataFolderInUse(
+            f"The data folder {path} is in use by another process. Stop that one, or set DATA_DIR to another folder."
+        ) from error
+    return lock
+
+
+def key_file(settings: ServerSettings) -> Path:
+    """The file that holds the API key made at first start."""
+    return settings.data_dir / KEY_FILE
+
+
+def initial_api_key(settings: ServerSettings) -> str:
+    """Answer the key of the settings, else that of the key file, which is made (mode 0600) if it is missing."""
+    if settings.api_key is not None and settings.api_key.get_secret_value():
+        return settings.api_key.get_secret_value()
+    make_data_folder(settings.data_dir)
+    path = key_file(settings)
+    if not path.exists():
+        _write_new_key(path)
+    return path.read_text(encoding="ascii").strip()
+
+
+def _write_new_key(path: Path) -> None:
+    # Written beside and linked into place, so that two starts at once agree on one key and nobody reads half of it.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"lsk_{secrets.token_urlsafe(32)}\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

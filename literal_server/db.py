@@ -1,0 +1,109 @@
+"""The one file that knows which database this is: engine, pragmas, sessions, the writer's turn, JSON in SQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import ColumnElement, Connection, Text, cast, event, exists, func, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from literal_server import json_text
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# synchronous=FULL: an answered write survives a power cut. foreign_keys stays off: children come before parents.
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA foreign_keys=OFF",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-32000",
+)
+
+
+class Database:
+    """The store: `async with reading()` and `async with writing()` hand out sessions.
+
+    Only one writing session is open at a time, so that a read followed by a write in it cannot be overtaken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}", json_serializer=json_text.dumps, json_deserializer=json_text.loads
+        )
+        self._immediate = self._engine.execution_options(immediate=True)
+        self._turn = asyncio.Lock()
+        event.listen(self._engine.sync_engine, "connect", _prepare_connection)
+        event.listen(self._engine.sync_engine, "begin", _begin)
+
+    async def migrate(self) -> None:
+        """Bring the tables to the newest form, from nothing or from any earlier one."""
+        async with self._immediate.begin() as connection:
+            await connection.run_sync(_upgrade)
+
+    async def close(self) -> None:
+        """Give the connections back to the system."""
+        await self._engine.dispose()
+
+    async def answers(self) -> bool:
+        """Say whether the database answers a question."""
+        async with self._engine.connect() as connection:
+            return (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session on one snapshot of the data."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A session in the one write transaction; it is committed when the block ends well, else undone."""
+        async with self._turn, AsyncSession(self._immediate, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    adapted: Any = connection
+    adapted.isolation_level = None  # we say BEGIN ourselves: the driver's own habit would delay it
+    cursor = adapted.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+    adapted.create_function("casefold", 1, _casefold, deterministic=True)
+
+
+def _casefold(value: object) -> str | None:
+    return None if value is None else str(value).casefold()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def contains(expression: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
+    """Say in SQL that the text holds the needle, whatever the case; SQL's own folding knows ASCII only."""
+    if needle.isascii():
+        return cast(expression, Text).icontains(needle, autoescape=True)
+    return func.instr(func.casefold(expression), needle.casefold()) > 0
+
+
+def any_of(json_list: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Say in SQL that a JSON list holds at least one of the values."""
+    item = func.json_each(json_list).table_valued("value")
+    return exists(select(1).select_from(item).where(item.c.value.in_(values)))

@@ -1,0 +1,26 @@
+"""What can go wrong, sorted by who must act: the caller, or the person who starts the server.
+
+ServerError
+  Refused            the caller asked for something that cannot be done; the sentence is shown to the caller
+    NotFound         the thing to change is not there (or is of another project, which looks the same)
+  DataFolderInUse    another process works on the data folder
+"""
+
+
+class ServerError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class Refused(ServerError):  # noqa: N818 - reads as what happened
+    """A request that the caller has to change; its text is written for the caller."""
+
+
+class NotFound(Refused):
+    """A change to something that is not in the project."""
+
+    def __init__(self, kind: str, identity: str) -> None:
+        super().__init__(f"There is no {kind} with the id {identity!r}.")
+
+
+class DataFolderInUse(ServerError):  # noqa: N818 - reads as what happened
+    """Another process holds the lock of the data folder."""

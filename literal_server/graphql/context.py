@@ -1,0 +1,69 @@
+"""What a resolver is given, and the wrapper that hands it over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionNode
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server.settings import ServerSettings
+
+# The Python SDK validates what it reads and refuses a whole thread for one odd value: it gets fitted values.
+ResolveInfo = GraphQLResolveInfo["Context"]
+
+STRICT_CLIENT = "py-literal-client"
+
+
+@dataclass
+class Context:
+    """One request: its session, its project, and what its headers say about the client."""
+
+    session: AsyncSession
+    project: str
+    settings: ServerSettings
+    environment: str | None = None
+    client_name: str | None = None
+    # A session is for one task at a time, the root fields of a query are resolved at once.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def strict(self) -> bool:
+        """Whether the client validates what it reads."""
+        return self.client_name == STRICT_CLIENT
+
+
+def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Make a resolver of `work(context, **arguments)`; with an `info` parameter it gets the resolve info too."""
+    wants_info = "info" in work.__annotations__
+
+    @wraps(work)
+    async def resolve(_parent: Any, info: ResolveInfo, **arguments: Any) -> Any:
+        context: Context = info.context
+        if wants_info:
+            arguments["info"] = info
+        async with context.turn:
+            return await work(context, **arguments)
+
+    return resolve
+
+
+def selects(info: ResolveInfo, *path: str) -> bool:
+    """Say whether the request asks for the field at this path below the one that is resolved."""
+    nodes: list[FieldNode] = list(info.field_nodes)
+    for name in path:
+        selections = [node for parent in nodes if parent.selection_set for node in parent.selection_set.selections]
+        nodes = [child for child in _fields(selections, info) if child.name.value == name]
+    return bool(nodes)
+
+
+def _fields(selections: Iterable[SelectionNode], info: ResolveInfo) -> Iterable[FieldNode]:
+    for node in selections:
+        if isinstance(node, FieldNode):
+            yield node
+        elif isinstance(node, InlineFragmentNode):
+            yield from _fields(node.selection_set.selections, info)
+        elif isinstance(node, FragmentSpreadNode):
+            yield from _fields(info.fragments[node.name.value].selection_set.selections, info)

@@ -1,0 +1,157 @@
+"""One request document executed: parsed once, in one session, committed before it is answered, its errors in words."""
+
+import inspect
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ariadne import ScalarType, make_executable_schema
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    get_operation_ast,
+    parse,
+    validate,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import clock
+from literal_server.db import Database
+from literal_server.errors import Refused
+from literal_server.graphql.context import Context
+from literal_server.graphql.resolvers import mutation, query
+from literal_server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+SCHEMA_FILE = Path(__file__).parent / "schema.graphql"
+UNEXPECTED = "The server met an unexpected error; it is in the server's log. Nothing of this request was stored."
+_LONGEST_MESSAGE = 1_000
+_LONGEST_CACHED_DOCUMENT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the project of the key, and what the headers say about environment and client."""
+
+    project: str
+    environment: str | None = None
+    client_name: str | None = None
+
+
+class _Undo(Exception):  # noqa: N818 - a signal to the transaction, not an error of anybody
+    """Leaves the write transaction so that nothing of it stays."""
+
+
+def make_schema() -> GraphQLSchema:
+    """Load the contract and bind the resolvers to it."""
+    moments = ScalarType("DateTime", serializer=clock.format_time, value_parser=_moment)
+    return make_executable_schema(SCHEMA_FILE.read_text("utf-8"), query, mutation, moments, convert_names_case=True)
+
+
+def _moment(value: object) -> int:
+    try:
+        return clock.parse_time(value)
+    except ValueError as error:
+        raise GraphQLError(str(error)) from error
+
+
+class GraphService:
+    """Executes documents against one database."""
+
+    def __init__(self, database: Database, settings: ServerSettings) -> None:
+        self._database = database
+        self._settings = settings
+        self._schema = make_schema()
+        # Clients send a handful of texts over and over; parsing and validating costs twenty times the execution.
+        self._documents: OrderedDict[str, DocumentNode | list[GraphQLError]] = OrderedDict()
+
+    async def answer(self, text: str, variables: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+        """Execute a document and answer `{"data": ..., "errors": [...]}` as the wire has it."""
+        try:
+            document = self._document(text)
+        except RecursionError:
+            return refusal("The document is nested too deeply.")
+        if isinstance(document, list):
+            return {"errors": [_words(error) for error in document]}
+        operation = get_operation_ast(document)
+        if operation is None:
+            return refusal("A document holds exactly one operation.")
+        if len(operation.selection_set.selections) > self._settings.max_batch:
+            return refusal(f"A document has at most {self._settings.max_batch} root fields.")
+        result = await self._run(document, operation, variables, caller)
+        errors = [_words(error) for error in result.errors or ()]
+        return {"data": result.data, "errors": errors} if errors else {"data": result.data}
+
+    async def _run(
+        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
+    ) -> ExecutionResult:
+        if operation.operation is not OperationType.MUTATION:
+            async with self._database.reading() as session:
+                return await self._execute(document, variables, self._context(session, caller))
+        result = ExecutionResult()
+        try:
+            async with self._database.writing() as session:
+                result = await self._execute(document, variables, self._context(session, caller))
+                if any(is_unexpected(error) for error in result.errors or ()):
+                    raise _Undo
+        except _Undo:
+            result = ExecutionResult(None, result.errors)
+        return result
+
+    def _context(self, session: AsyncSession, caller: Caller) -> Context:
+        return Context(session, caller.project, self._settings, caller.environment, caller.client_name)
+
+    async def _execute(self, document: DocumentNode, variables: Mapping[str, Any], context: Context) -> ExecutionResult:
+        result = execute(self._schema, document, context_value=context, variable_values=dict(variables))
+        answer = await result if inspect.isawaitable(result) else result
+        if not isinstance(answer, ExecutionResult):
+            raise TypeError("The schema has no incremental delivery.")
+        return answer
+
+    def _document(self, text: str) -> DocumentNode | list[GraphQLError]:
+        known = self._documents.get(text)
+        if known is not None:
+            self._documents.move_to_end(text)
+            return known
+        document = self._parsed(text)
+        if len(text) <= _LONGEST_CACHED_DOCUMENT:
+            self._documents[text] = document
+            if len(self._documents) > self._settings.max_cached_documents:
+                self._documents.popitem(last=False)
+        return document
+
+    def _parsed(self, text: str) -> DocumentNode | list[GraphQLError]:
+        try:
+            document = parse(text, no_location=True, max_tokens=self._settings.max_document_tokens)
+        except GraphQLError as error:
+            return [error]
+        return validate(self._schema, document, max_errors=20) or document
+
+
+def refusal(message: str) -> dict[str, Any]:
+    """An answer in GraphQL's form that holds nothing but a reason."""
+    return {"errors": [{"message": message}]}
+
+
+def is_unexpected(error: GraphQLError) -> bool:
+    """Say whether an error comes from a fault of ours and not from the request."""
+    original = error.original_error
+    return original is not None and not isinstance(original, Refused | GraphQLError)
+
+
+def _words(error: GraphQLError) -> dict[str, Any]:
+    path: Sequence[str | int] | None = error.path
+    place = {"path": list(path)} if path else {}
+    if is_unexpected(error):
+        logger.error("Resolving %s failed.", path, exc_info=error.original_error)
+        return {"message": UNEXPECTED, **place}
+    return {"message": error.message[:_LONGEST_MESSAGE], **place}

@@ -1,0 +1,311 @@
+"""The merge rules: whatever the order and number in which reports of a step arrive, the same step is stored.
+
+A value that is not given, or says nothing, keeps what is there. Of the rest the later report wins, with one
+exception: a report that was made before the step ended only fills what is still missing after the end was told.
+The earliest start and the latest end stand. A deleted step stays deleted.
+The caller holds the writing session, so nothing changes between a read here and the write that follows it.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Integer, case, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import clock, generations, json_text
+from literal_server.errors import Refused
+from literal_server.tables import Attachment, Score, Step, Thread
+
+SCORE_TYPES = ("HUMAN", "CODE", "AI")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a client says about a step at one moment; None means not said. Moments are microseconds."""
+
+    id: str
+    thread_id: str | None = None
+    root_run_id: str | None = None
+    parent_id: str | None = None
+    type: str | None = None
+    name: str | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    error: str | None = None
+    input: Any = None
+    output: Any = None
+    metadata: Any = None
+    tags: list[str] | None = None
+    generation: Any = None
+    scores: Sequence[Any] | None = None
+    attachments: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one step adds to the totals of its thread."""
+
+    token_count: int = 0
+    cost: float = 0.0
+    error_count: int = 0
+    turn_count: int = 0
+    open_count: int = 0
+
+
+async def ingest_step(
+    session: AsyncSession, project: str, report: StepReport, *, environment: str | None = None, edit: bool = False
+) -> Step:
+    """Merge a report into its step, making the step and its thread when they are new; answers the step.
+
+    `edit` is a person's change of one step: it is never taken for an older report.
+    """
+    now = clock.now()
+    step = await find(session, Step, project, report.id)
+    if step is None:
+        step = Step(project_id=project, id=report.id, type="undefined", created_at=now, updated_at=now, is_error=False)
+        add(session, step)
+    thread_before, share_before = step.thread_id, share(step)
+    merge_step(step, report, older=not edit and _made_before_the_end(step, report))
+    step.environment = step.environment or environment
+    if session.is_modified(step):
+        step.updated_at = now
+    await _account(session, step, thread_before, share_before, environment)
+    for given in report.scores or ():
+        await merge_score(session, project, given, step_id=step.id)
+    for given in report.attachments or ():
+        await merge_attachment(session, project, given, step=step)
+    return step
+
+
+def merge_step(step: Step, report: StepReport, *, older: bool) -> None:
+    """Lay one report over a step."""
+    for name in ("thread_id", "parent_id", "root_run_id", "name", "error", "input", "output"):
+        _lay(step, name, getattr(report, name), older=older)
+    _lay(step, "metadata_", report.metadata, older=older)
+    if report.type not in (None, "undefined") and (step.type in (None, "undefined") or not older):
+        step.type = report.type or "undefined"
+    if report.tags is not None and (step.tags is None or not older):
+        step.tags = report.tags
+    step.start_time = _chosen(min, step.start_time, report.start_time)
+    step.end_time = _chosen(max, step.end_time, report.end_time)
+    step.is_error = bool(step.error)
+    generation = generations.merge(step.generation, report.generation, older=older)
+    if generation is not None and generation != step.generation:
+        step.generation = generation
+        step.model = json_text.as_text(generation.get("model"))
+        step.provider = json_text.as_text(generation.get("provider"))
+        step.input_tokens = json_text.as_whole_number(generation.get("inputTokenCount"))
+        step.output_tokens = json_text.as_whole_number(generation.get("outputTokenCount"))
+        step.token_count = generations.token_count(generation)
+
+
+def _made_before_the_end(step: Step, report: StepReport) -> bool:
+    if step.end_time is None:
+        return False
+    if report.end_time is not None:
+        return report.end_time < step.end_time
+    return report.start_time is not None
+
+
+def _lay(step: Step, name: str, value: Any, *, older: bool) -> None:
+    stored = getattr(step, name)
+    if value is None or (stored is not None and json_text.is_blank(value)):
+        return
+    if stored is None or json_text.is_blank(stored) or not older:
+        setattr(step, name, value)
+
+
+def _chosen(choose: Any, stored: int | None, reported: int | None) -> int | None:
+    if stored is None or reported is None:
+        return reported if stored is None else stored
+    return int(choose(stored, reported))
+
+
+def share(step: Step) -> Share:
+    """Answer what the step adds to its thread's totals; a deleted one adds nothing."""
+    if step.deleted_at is not None:
+        return Share()
+    return Share(
+        token_count=step.token_count or 0,
+        cost=step.cost or 0.0,
+        error_count=int(step.is_error),
+        turn_count=int(step.type == "user_message"),
+        open_count=int(step.type == "run" and step.start_time is not None and step.end_time is None),
+    )
+
+
+async def _account(
+    session: AsyncSession, step: Step, thread_before: str | None, before: Share, environment: str | None
+) -> None:
+    if step.thread_id is None:
+        return
+    thread = await ensure_thread(session, step.project_id, step.thread_id, environment)
+    if thread.deleted_at is not None and step.deleted_at is None:
+        step.deleted_at = thread.deleted_at  # a late report does not bring a deleted thread back
+    if thread_before is not None and thread_before != step.thread_id:
+        for moved in (thread_before, step.thread_id):
+            await recount(session, await ensure_thread(session, step.project_id, moved, environment))
+        return
+    after = share(step)
+    old = before if thread_before is not None else Share()
+    for name in Share.__dataclass_fields__:
+        setattr(thread, name, getattr(thread, name) + getattr(after, name) - getattr(old, name))
+    times = [moment for moment in (step.start_time, step.end_time) if moment is not None]
+    if step.deleted_at is None and times:
+        # A thread without times bears the moment it was made; the first time of a step replaces that.
+        has_times = thread.first_start is not None or thread.last_end is not None
+        thread.last_activity = max(*times, thread.last_activity) if has_times else max(times)
+        thread.first_start = _chosen(min, thread.first_start, step.start_time)
+        thread.last_end = _chosen(max, thread.last_end, step.end_time)
+
+
+async def recount(session: AsyncSession, thread: Thread) -> None:
+    """Count a thread's totals anew from its living steps, for when steps went away or came back."""
+    await session.flush()
+    later = case((Step.end_time > Step.start_time, Step.end_time), else_=Step.start_time)
+    latest = func.max(func.coalesce(later, Step.end_time))
+    is_open = (Step.type == "run") & Step.start_time.is_not(None) & Step.end_time.is_(None)
+    totals = (
+        await session.execute(
+            select(
+                func.coalesce(func.sum(Step.token_count), 0),
+                func.coalesce(func.sum(Step.cost), 0.0),
+                func.coalesce(func.sum(cast(Step.is_error, Integer)), 0),
+                func.coalesce(func.sum(cast(Step.type == "user_message", Integer)), 0),
+                func.coalesce(func.sum(cast(is_open, Integer)), 0),
+                func.min(Step.start_time),
+                func.max(Step.end_time),
+                func.coalesce(latest, thread.created_at),
+            ).where(Step.project_id == thread.project_id, Step.thread_id == thread.id, Step.deleted_at.is_(None))
+        )
+    ).one()
+    names = ("token_count", "cost", "error_count", "turn_count", "open_count", "first_start", "last_end")
+    for name, value in zip((*names, "last_activity"), totals, strict=True):
+        setattr(thread, name, value)
+
+
+async def ensure_thread(session: AsyncSession, project: str, identity: str, environment: str | None = None) -> Thread:
+    """Answer the thread with this id, deleted or not, making an empty one when there is none."""
+    thread = await find(session, Thread, project, identity)
+    if thread is None:
+        now = clock.now()
+        thread = Thread(project_id=project, id=identity, created_at=now, last_activity=now, tags=[], metadata_={})
+        for name in Share.__dataclass_fields__:
+            setattr(thread, name, 0)
+        add(session, thread)
+    thread.environment = thread.environment or environment
+    return thread
+
+
+async def merge_score(session: AsyncSession, project: str, given: Any, *, step_id: str | None = None) -> Score:
+    """Store a score of a step's report: by its id, else as the same judgement when it is repeated. Raises Refused."""
+    fields = as_score(given)
+    fields["step_id"] = fields["step_id"] or step_id or fields["generation_id"]
+    identity = given.get("id")
+    score = (
+        await find(session, Score, project, str(identity)) if identity else await _same_score(session, project, fields)
+    )
+    if score is None:
+        return await new_score(session, project, fields, str(identity) if identity else None)
+    for name, value in fields.items():
+        if value is not None:
+            setattr(score, name, value)
+    if session.is_modified(score):
+        score.updated_at = clock.now()
+    return score
+
+
+async def new_score(
+    session: AsyncSession, project: str, fields: Mapping[str, Any], identity: str | None = None
+) -> Score:
+    """Add a score with these fields (those of `as_score`), deleted if its step is; a new id unless one is given."""
+    now = clock.now()
+    step = await find(session, Step, project, fields["step_id"]) if fields["step_id"] else None
+    score = Score(
+        project_id=project,
+        id=identity or str(uuid.uuid4()),
+        created_at=now,
+        updated_at=now,
+        deleted_at=step.deleted_at if step is not None else None,
+        **fields,
+    )
+    add(session, score)
+    return score
+
+
+def as_score(given: Any) -> dict[str, Any]:
+    """Take the fields of a score from its payload. Raises Refused when name or value is missing."""
+    if not isinstance(given, Mapping):
+        raise Refused("A score is an object with name, type and value.")
+    value = json_text.as_number(given.get("value"))
+    name = json_text.as_text(given.get("name"))
+    if value is None or not name:
+        raise Refused("A score needs a name and a finite number as its value.")
+    kind = given.get("type")
+    tags = given.get("tags")
+    texts = {
+        column: json_text.as_text(given.get(key))
+        for column, key in (
+            ("step_id", "stepId"),
+            ("generation_id", "generationId"),
+            ("dataset_experiment_item_id", "datasetExperimentItemId"),
+            ("label", "label"),
+            ("scorer", "scorer"),
+            ("comment", "comment"),
+        )
+    }
+    return {
+        **texts,
+        "name": name,
+        "type": kind if kind in SCORE_TYPES else "HUMAN",
+        "value": value,
+        "tags": [json_text.as_text(tag) or "" for tag in tags] if isinstance(tags, list) else None,
+    }
+
+
+async def _same_score(session: AsyncSession, project: str, fields: Mapping[str, Any]) -> Score | None:
+    same = ("step_id", "name", "type", "value", "comment")
+    matches = (getattr(Score, name).is_not_distinct_from(fields[name]) for name in same)
+    return await session.scalar(select(Score).where(Score.project_id == project, *matches).limit(1))
+
+
+async def merge_attachment(session: AsyncSession, project: str, given: Any, *, step: Step) -> Attachment:
+    """Add an attachment to a step, or change the one that has its id; the others stay. Raises Refused."""
+    if not isinstance(given, Mapping):
+        raise Refused("An attachment is an object with id, name and an address or an object key.")
+    names = (("name", "name"), ("mime", "mime"), ("object_key", "objectKey"), ("url", "url"))
+    fields: dict[str, Any] = {column: json_text.as_text(given.get(key)) for column, key in names}
+    identity = given.get("id")
+    # Without an id the same file of the same step gets the same id, so that a repeated report adds nothing.
+    identity = str(identity or uuid.uuid5(uuid.NAMESPACE_OID, json_text.dumps([project, step.id, fields])))
+    attachment = await find(session, Attachment, project, identity)
+    if attachment is None:
+        attachment = Attachment(project_id=project, id=identity, created_at=clock.now(), deleted_at=step.deleted_at)
+        add(session, attachment)
+    fields |= {"metadata_": given.get("metadata"), "step_id": step.id, "thread_id": step.thread_id}
+    for name, value in fields.items():
+        if value is not None:
+            setattr(attachment, name, value)
+    return attachment
+
+
+Kind = TypeVar("Kind", Thread, Step, Score, Attachment)
+
+
+async def find(session: AsyncSession, kind: type[Kind], project: str, identity: str) -> Kind | None:
+    """Answer the row with this id, deleted or not; one that was added in this session is found without a flush."""
+    known: dict[Any, Any] = session.info
+    key = (kind, project, identity)
+    if key not in known:
+        with session.no_autoflush:
+            known[key] = await session.get(kind, (project, identity))
+    found: Kind | None = known[key]
+    return found
+
+
+def add(session: AsyncSession, row: Thread | Step | Score | Attachment) -> None:
+    """Add a new row, so that `find` knows it at once."""
+    session.info[(type(row), row.project_id, row.id)] = row
+    session.add(row)

@@ -1,0 +1,132 @@
+"""The HTTP side of the wire: GraphQL over POST, the project of a key, health."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from literal_server import json_text
+from literal_server.auth import KeyRing
+from literal_server.db import Database
+from literal_server.graphql.service import Caller, GraphService, refusal
+from literal_server.settings import ServerSettings
+
+_LONGEST_HEADER_VALUE = 64
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the handlers need: made when the server starts, kept on the application's state as `api`."""
+
+    database: Database
+    graph: GraphService
+    keys: KeyRing
+    settings: ServerSettings
+    project: str
+
+
+class JsonResponse(Response):
+    """An answer in JSON that takes any text that was stored."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Write the content."""
+        return json_text.dumps(content).encode()
+
+
+class _Unreadable(Exception):  # noqa: N818 - carries an answer
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.response = JsonResponse(refusal(sentence), status)
+
+
+async def graphql(request: Request) -> Response:
+    """`POST /api/graphql`: execute `{"query", "variables"}` for the project of the key."""
+    api: Api = request.app.state.api
+    project = api.keys.project_of(request.headers.get("x-api-key"))
+    if project is None:
+        return unauthorized()
+    try:
+        body = await _json_object(request, api.settings)
+    except _Unreadable as unreadable:
+        return unreadable.response
+    text, variables = body.get("query"), body.get("variables")
+    if not isinstance(text, str) or not isinstance(variables, dict | None):
+        return JsonResponse(refusal('The body is {"query": text, "variables": object}.'), 400)
+    caller = Caller(project, _header(request, "x-env"), _header(request, "x-client-name"))
+    return JsonResponse(await api.graph.answer(text, variables or {}, caller))
+
+
+async def my_project(request: Request) -> Response:
+    """`POST /api/my-project`: the id of the key's project, which is its part of page addresses."""
+    api: Api = request.app.state.api
+    project = api.keys.project_of(request.headers.get("x-api-key"))
+    return unauthorized() if project is None else JsonResponse({"projectId": project})
+
+
+async def health(_request: Request) -> Response:
+    """`GET /health`: the process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """`GET /ready`: the database answers too."""
+    api: Api = request.app.state.api
+    try:
+        answers = await api.database.answers()
+    except SQLAlchemyError:
+        answers = False
+    return JsonResponse({"status": "ok"}) if answers else JsonResponse({"status": "the database does not answer"}, 503)
+
+
+def unauthorized() -> Response:
+    """The answer to a missing or wrong key."""
+    return JsonResponse(refusal("The API key in the header x-api-key is missing or wrong."), 401)
+
+
+def _header(request: Request, name: str) -> str | None:
+    value = request.headers.get(name)
+    return value[:_LONGEST_HEADER_VALUE] if value else None
+
+
+async def _json_object(request: Request, settings: ServerSettings) -> dict[str, Any]:
+    raw = await _body(request, settings.max_body_bytes)
+    try:
+        body = json_text.loads(raw)
+    except ValueError:  # UnicodeDecodeError is one too
+        raise _Unreadable(400, "The body is not JSON.") from None
+    except RecursionError:
+        body = None
+    if body is None or json_text.is_nested_deeper(body, settings.max_nesting):
+        raise _Unreadable(400, f"The body is empty or nested more than {settings.max_nesting} levels deep.")
+    if not isinstance(body, dict):
+        raise _Unreadable(400, "The body is one JSON object.")
+    return body
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _Unreadable(413, f"The body is larger than {limit} bytes.")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise _Unreadable(400, "The client went away before the body was read.") from None
+    return b"".join(chunks)
+
+
+def routes() -> list[Route]:
+    """The routes of the wire; one SDK puts a second slash in front when its address ends in one."""
+    posts = [("/api/graphql", graphql), ("/api/my-project", my_project)]
+    return [
+        *(Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts),
+        Route("/health", health),
+        Route("/ready", ready),
+    ]

@@ -1,0 +1,140 @@
+"""Steps: read as the tree of a thread, one by one and in pages; changed and deleted by hand."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import SQLColumnExpression, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import clock, filters, ingest, paging, tree
+from literal_server.errors import NotFound
+from literal_server.ingest import StepReport
+from literal_server.settings import ServerSettings
+from literal_server.tables import Attachment, Score, Step
+
+ORDERS: dict[str, SQLColumnExpression[Any]] = {"createdAt": Step.created_at}
+
+
+@dataclass(frozen=True)
+class FullStep:
+    """A step with its scores and attachments; `parent_id` is the one to show it under."""
+
+    step: Step
+    parent_id: str | None
+    scores: Sequence[Score] = field(default_factory=list)
+    attachments: Sequence[Attachment] = field(default_factory=list)
+
+
+async def find(session: AsyncSession, project: str, identity: str) -> FullStep | None:
+    """Answer the living step with this id."""
+    step = await session.get(Step, (project, identity))
+    if step is None or step.deleted_at is not None:
+        return None
+    return (await _completed(session, project, [(step, step.parent_id)]))[0]
+
+
+async def of_threads(session: AsyncSession, project: str, thread_ids: Sequence[str]) -> dict[str, list[FullStep]]:
+    """Answer the living steps of each thread: parents first, then by start, lost children under a living ancestor."""
+    if not thread_ids:
+        return {}
+    here = (Step.project_id == project, Step.thread_id.in_(thread_ids))
+    found = (await session.scalars(select(Step).where(*here, Step.deleted_at.is_(None)))).all()
+    gone = await session.execute(
+        select(Step.thread_id, Step.id, Step.parent_id).where(*here, Step.deleted_at.is_not(None))
+    )
+    deleted: dict[str, dict[str, str | None]] = {identity: {} for identity in thread_ids}
+    for thread_id, identity, parent_id in gone:
+        deleted[thread_id or ""][identity] = parent_id
+    living: dict[str, list[Step]] = {identity: [] for identity in thread_ids}
+    for step in found:
+        living[step.thread_id or ""].append(step)
+    arranged = {identity: tree.arrange(living[identity], deleted[identity]) for identity in thread_ids}
+    completed = await _completed(session, project, [pair for pairs in arranged.values() for pair in pairs])
+    by_id = {full.step.id: full for full in completed}
+    return {identity: [by_id[step.id] for step, _ in pairs] for identity, pairs in arranged.items()}
+
+
+async def _completed(session: AsyncSession, project: str, pairs: Sequence[tuple[Step, str | None]]) -> list[FullStep]:
+    identities = [step.id for step, _ in pairs]
+    scores: dict[str, list[Score]] = {}
+    attachments: dict[str, list[Attachment]] = {}
+    for start in range(0, len(identities), 1_000):
+        part = identities[start : start + 1_000]
+        for score in await session.scalars(_belonging(Score, project, part)):
+            scores.setdefault(score.step_id or "", []).append(score)
+        for attachment in await session.scalars(_belonging(Attachment, project, part)):
+            attachments.setdefault(attachment.step_id or "", []).append(attachment)
+    return [
+        FullStep(step, parent_id, scores.get(step.id, []), attachments.get(step.id, [])) for step, parent_id in pairs
+    ]
+
+
+def _belonging(table: Any, project: str, step_ids: Sequence[str]) -> Any:
+    here = (table.project_id == project, table.step_id.in_(step_ids), table.deleted_at.is_(None))
+    return select(table).where(*here).order_by(table.created_at, table.id)
+
+
+async def list_page(
+    session: AsyncSession,
+    project: str,
+    settings: ServerSettings,
+    request: paging.PageRequest,
+    *,
+    given_filters: Sequence[Mapping[str, Any]] | None = None,
+    given_order: Mapping[str, Any] | None = None,
+    anchor: int | None = None,
+) -> paging.Page[FullStep]:
+    """Read one page of the living steps of the project, with their own parents. Raises Refused."""
+    query = select(Step).where(
+        Step.project_id == project,
+        Step.deleted_at.is_(None),
+        *filters.conditions(filters.STEPS, given_filters),
+        *([Step.created_at <= anchor] if anchor is not None else []),
+    )
+    order = filters.order_by(ORDERS, Step.id, given_order)
+    page = await paging.read_page(session, query, order, request, settings)
+    rows = await _completed(session, project, [(step, step.parent_id) for step in page.rows])
+    return paging.Page(rows, page.cursors, page.has_next, page.has_previous, page.total)
+
+
+async def create(session: AsyncSession, project: str, report: StepReport, environment: str | None = None) -> FullStep:
+    """Make a step under a new id; the report's own id is not used."""
+    report = replace(report, id=str(uuid.uuid4()))
+    step = await ingest.ingest_step(session, project, report, environment=environment, edit=True)
+    return FullStep(step, step.parent_id)
+
+
+async def change(session: AsyncSession, project: str, report: StepReport) -> FullStep:
+    """Change a step that is there; None keeps. Raises NotFound."""
+    if await find(session, project, report.id) is None:
+        raise NotFound("step", report.id)
+    await ingest.ingest_step(session, project, report, edit=True)
+    await session.flush()
+    changed = await find(session, project, report.id)
+    if changed is None:
+        raise NotFound("step", report.id)
+    return changed
+
+
+async def delete(session: AsyncSession, project: str, identity: str) -> Step | None:
+    """Hide a step with its scores and attachments, None when there was none; its children stay.
+
+    An id that is not known yet is remembered as deleted: reports of it may still be under way.
+    """
+    now = clock.now()
+    step = await ingest.find(session, Step, project, identity)
+    if step is None:
+        ingest.add(session, Step(project_id=project, id=identity, type="undefined", is_error=False,
+                                 created_at=now, updated_at=now, deleted_at=now))  # fmt: skip
+        return None
+    if step.deleted_at is not None:
+        return None
+    step.deleted_at = step.updated_at = now
+    for table in (Attachment, Score):
+        belongs = (table.project_id == project, table.step_id == identity, table.deleted_at.is_(None))
+        await session.execute(update(table).where(*belongs).values(deleted_at=now))
+    if step.thread_id is not None:
+        await ingest.recount(session, await ingest.ensure_thread(session, project, step.thread_id))
+    return step

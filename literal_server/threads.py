@@ -1,0 +1,134 @@
+"""Threads: made, changed and deleted, read one by one and in pages."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import SQLColumnExpression, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import clock, filters, ingest, paging, participants
+from literal_server.errors import NotFound
+from literal_server.settings import ServerSettings
+from literal_server.tables import Attachment, Participant, Score, Step, Thread
+
+# A run that was never told to have ended counts as running for so long after the last sign of life.
+LIVE_MICROSECONDS = 10 * 60 * 1_000_000
+
+ORDERS: dict[str, SQLColumnExpression[Any]] = {
+    "createdAt": Thread.created_at,
+    "tokenCount": Thread.token_count,
+    "lastActivity": Thread.last_activity,
+    "duration": func.coalesce(filters.THREAD_DURATION, 0.0),
+    "participant": func.coalesce(Thread.participant_id, ""),
+}
+
+
+@dataclass(frozen=True)
+class ThreadReport:
+    """What a client says about a thread; None means not said. `participant` is an id or an identifier."""
+
+    name: str | None = None
+    metadata: Any = None
+    participant: str | None = None
+    tags: list[str] | None = None
+
+
+async def find(session: AsyncSession, project: str, identity: str) -> Thread | None:
+    """Answer the living thread with this id."""
+    found = await session.get(Thread, (project, identity))
+    return found if found is not None and found.deleted_at is None else None
+
+
+async def create(session: AsyncSession, project: str, report: ThreadReport, environment: str | None = None) -> Thread:
+    """Make a thread under a new id."""
+    return await upsert(session, project, str(uuid.uuid4()), report, environment)
+
+
+async def upsert(
+    session: AsyncSession, project: str, identity: str, report: ThreadReport, environment: str | None = None
+) -> Thread:
+    """Make or change the thread with this id; a deleted one takes the change but stays deleted."""
+    thread = await ingest.ensure_thread(session, project, identity, environment)
+    if report.name:
+        thread.name = report.name
+    if report.metadata is not None:
+        thread.metadata_ = merge_metadata(thread.metadata_, report.metadata)
+    if report.tags is not None:
+        thread.tags = report.tags
+    if report.participant:
+        thread.participant_id = await participants.resolve(session, project, report.participant)
+    return thread
+
+
+async def change(session: AsyncSession, project: str, identity: str, report: ThreadReport) -> Thread:
+    """Change a thread that is there. Raises NotFound."""
+    if await find(session, project, identity) is None:
+        raise NotFound("thread", identity)
+    return await upsert(session, project, identity, report)
+
+
+def merge_metadata(stored: dict[str, Any], reported: Any) -> dict[str, Any]:
+    """Lay the reported keys over the stored ones; a key that is reported as null goes away."""
+    if not isinstance(reported, dict):
+        return stored
+    merged = {**stored, **reported}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+async def delete(session: AsyncSession, project: str, identity: str) -> Thread | None:
+    """Hide a thread with all that belongs to it, None when there is none.
+
+    Everything gets the thread's own moment of deletion, so that a restore knows what went with it.
+    """
+    thread = await find(session, project, identity)
+    if thread is None:
+        return None
+    moment = thread.deleted_at = clock.now()
+    steps = select(Step.id).where(Step.project_id == project, Step.thread_id == identity)
+    for table in (Attachment, Score):
+        belongs = (table.project_id == project, table.step_id.in_(steps), table.deleted_at.is_(None))
+        await session.execute(update(table).where(*belongs).values(deleted_at=moment))
+    own_steps = (Step.project_id == project, Step.thread_id == identity, Step.deleted_at.is_(None))
+    await session.execute(update(Step).where(*own_steps).values(deleted_at=moment))
+    return thread
+
+
+async def list_page(
+    session: AsyncSession,
+    project: str,
+    settings: ServerSettings,
+    request: paging.PageRequest,
+    *,
+    given_filters: Sequence[Mapping[str, Any]] | None = None,
+    given_order: Mapping[str, Any] | None = None,
+    anchor: int | None = None,
+) -> paging.Page[Thread]:
+    """Read one page of the living threads; `anchor` leaves out those made after that moment. Raises Refused."""
+    query = select(Thread).where(
+        Thread.project_id == project,
+        Thread.deleted_at.is_(None),
+        *filters.conditions(filters.THREADS, given_filters),
+        *([Thread.created_at <= anchor] if anchor is not None else []),
+    )
+    order = filters.order_by(ORDERS, Thread.id, given_order)
+    return await paging.read_page(session, query, order, request, settings)
+
+
+async def participants_of(session: AsyncSession, project: str, found: Sequence[Thread]) -> dict[str, Participant]:
+    """Answer the living participants of the threads, by participant id."""
+    identities = {thread.participant_id for thread in found if thread.participant_id}
+    return await participants.of_ids(session, project, sorted(identities))
+
+
+def duration(thread: Thread) -> float | None:
+    """Answer the seconds from the first start to the last end in the thread, None while one of them is not known."""
+    if thread.first_start is None or thread.last_end is None:
+        return None
+    return max(0, thread.last_end - thread.first_start) / 1_000_000
+
+
+def is_live(thread: Thread, now: int) -> bool:
+    """Say whether a run of the thread is going on."""
+    return thread.open_count > 0 and now - thread.last_activity < LIVE_MICROSECONDS

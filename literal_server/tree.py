@@ -1,0 +1,67 @@
+"""The order of a thread's steps: parents first, then by start; lost children find a living ancestor, cycles are cut."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from literal_server.tables import Step
+
+
+def arrange(steps: Iterable[Step], deleted_parents: Mapping[str, str | None]) -> list[tuple[Step, str | None]]:
+    """Answer the steps in reading order, each with the id of the parent to show it under (None: at the root).
+
+    `deleted_parents` says for every deleted step of the thread which parent it had: a child of a deleted step
+    moves up to the nearest ancestor that lives. A parent that is not here at all makes its child a root.
+    Where parents run in a circle, the step of it that started first becomes a root.
+    """
+    in_order = sorted(steps, key=_place)
+    living = {step.id: step for step in in_order}
+    parents = {step.id: _living_parent(step.parent_id, living, deleted_parents) for step in in_order}
+    _cut_circles(in_order, parents)
+    done: set[str] = set()
+    arranged: list[tuple[Step, str | None]] = []
+    for step in in_order:
+        for one in reversed(_not_yet(step.id, parents, done)):
+            done.add(one)
+            arranged.append((living[one], parents[one]))
+    return arranged
+
+
+def _place(step: Step) -> tuple[int, int, str]:
+    start = step.created_at if step.start_time is None else step.start_time
+    return start, step.created_at, step.id
+
+
+def _living_parent(
+    parent: str | None, living: Mapping[str, Step], deleted_parents: Mapping[str, str | None]
+) -> str | None:
+    seen: set[str] = set()
+    while parent is not None and parent not in living:
+        if parent in seen or parent not in deleted_parents:
+            return None
+        seen.add(parent)
+        parent = deleted_parents[parent]
+    return parent
+
+
+def _cut_circles(in_order: Sequence[Step], parents: dict[str, str | None]) -> None:
+    rank = {step.id: number for number, step in enumerate(in_order)}
+    safe: set[str] = set()
+    for step in in_order:
+        way: list[str] = []
+        on_way: set[str] = set()
+        at: str | None = step.id
+        while at is not None and at not in safe and at not in on_way:
+            way.append(at)
+            on_way.add(at)
+            at = parents[at]
+        if at is not None and at in on_way:
+            parents[min(way[way.index(at) :], key=rank.__getitem__)] = None
+        safe.update(way)
+
+
+def _not_yet(identity: str, parents: Mapping[str, str | None], done: set[str]) -> list[str]:
+    way: list[str] = []
+    at: str | None = identity
+    while at is not None and at not in done:
+        way.append(at)
+        at = parents[at]
+    return way
