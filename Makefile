@@ -1,0 +1,33 @@
+# `make help` says what there is. Everything is set up by itself, in .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
+
+run: ## Start the app at http://localhost:8000 (PORT, HOST)
+	@scripts/setup run
+	@exec scripts/run
+
+test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytest)
+	@scripts/setup dev
+	@.venv/bin/python -m tests.browser.chromium
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: ## Check style and types
+	@scripts/setup dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict .
+
+UV_COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock"
+
+lock: ## Pin requirements.in and requirements-dev.in anew (ARGS=--upgrade takes the newest versions)
+	@scripts/setup dev
+	$(UV_COMPILE) $(ARGS) requirements.in -o requirements.txt
+	$(UV_COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove what setting up and testing made; the recorded data stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .files
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
