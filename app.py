@@ -37,7 +37,11 @@ if house.kept.started:  # a save has reset Chainlit's configuration
 @cl.on_app_startup
 async def start() -> None:
     """Open the house. Only now may `debug` be set, which makes the chat link each message to its review page."""
-    await house.start()
+    try:
+        await house.start()
+    except Exception as error:  # Chainlit would log it and go on without us
+        logger.exception("Verbatim could not start")
+        raise SystemExit(1) from error
     config.run.debug = True
 
 
@@ -129,7 +133,7 @@ async def on_message(message: cl.Message) -> None:
     screen = show(conversation, session)
     screen.asking = message.id
     if house.recorder is None and not conversation.messages:
-        await screen.say(NOT_RECORDED)
+        await screen.say(NOT_RECORDED, parent=cl.context.current_run.id)
     try:
         turn = await conversation.ask(
             {"role": "user", "content": message.content},
@@ -224,11 +228,11 @@ class Screen:
         if isinstance(event, TurnFinished) and elsewhere:
             await self._emitter.task_end()
 
-    async def say(self, sentence: str, step_id: str | None = None) -> None:
-        """Show a sentence of ours that belongs to no turn."""
+    async def say(self, sentence: str, step_id: str | None = None, parent: str | None = None) -> None:
+        """Show a sentence of ours that is not part of an answer."""
         at = datetime.now(UTC)
         step = message_step(self.session.thread_id, step_id or new_id(), "assistant_message", ASSISTANT, sentence, at)
-        await self._emitter.send_step(chainlit_step(step))
+        await self._emitter.send_step(chainlit_step(step | {"parentId": parent}))
 
     async def _stream(self, turn: Turn, event: TextDelta) -> None:
         answer = message_id(event.step_id)

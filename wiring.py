@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent.conversation import Conversations
 from agent.events import Event, Message
 from agent.loop import run_turn
-from agent.model import ChatModel
+from agent.model import ChatModel, openai_client
+from agent.offline import offline_model
 from agent.toolbox import Toolbox
 from literal_server.app import create_app
 from literal_server.auth import basic_login
@@ -39,6 +40,7 @@ from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
 
 logger = logging.getLogger(__name__)
+TALKATIVE = ("httpx", "httpx2", "openai", "alembic")
 
 FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it where CI is set
 LOCAL_USER = "local"
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     openai_model: str = "gpt-4o-mini"
     model_timeout_seconds: float = Field(60, gt=0)
     model_max_retries: int = Field(2, ge=0)
+    offline_first_token_seconds: float = Field(0.15, ge=0)
+    offline_token_seconds: float = Field(0.012, ge=0)
     system_prompt: str = (
         "You are Verbatim, a helpful assistant. Use the tools you are given whenever they can answer better than you."
     )
@@ -170,6 +174,8 @@ class House:
 
 def wire(server: FastAPI) -> House:
     """Assemble the app on Chainlit's server: the first time everything, after a save all but what must stay."""
+    for name in TALKATIVE:  # Chainlit lets every library log each request it makes
+        logging.getLogger(name).setLevel(logging.WARNING)
     settings = load_settings()
     kept: Kept | None = getattr(server.state, "verbatim", None)
     if kept is None:
@@ -253,9 +259,24 @@ def _may_sign_in_by_itself(settings: Settings, kept: Kept) -> bool:
     return is_loopback(kept.bind_host) and settings.chat_password is None
 
 
+def _model(settings: Settings) -> ChatModel:
+    """Return the model that the settings name, or the scripted one where they name none."""
+    if settings.offline:
+        return offline_model(
+            first_token_delay=settings.offline_first_token_seconds, token_delay=settings.offline_token_seconds
+        )
+    client = openai_client(
+        api_key=settings.model_key,
+        base_url=settings.openai_base_url,
+        timeout_seconds=settings.model_timeout_seconds,
+        max_retries=settings.model_max_retries,
+    )
+    return ChatModel(client, settings.openai_model)
+
+
 def _answer(settings: Settings) -> Callable[[Sequence[Message], asyncio.Event], AsyncIterator[Event]]:
     """Return the agent: a function from a history to the events of one turn."""
-    model = ChatModel()  # placeholder
+    model = _model(settings)
     toolbox = Toolbox(
         build_tools(
             ToolSettings(

@@ -6,6 +6,7 @@ and its notice of a manual stop are dropped here.
 
 import json
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
 STOP_NOTICE = "Task manually stopped."
 STORED_SECONDS = 2.0
+LABEL = re.compile(
+    r"[a-zA-Z0-9_ .-]{1,40}"
+)  # the browser asks for an avatar of this name, and no other letters are let in
 USERS_REMEMBERED = 1000
 
 
@@ -253,8 +257,7 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
         "threadId": step.get("threadId") or "",
         "parentId": step.get("parentId"),
         "type": step.get("type") or "undefined",
-        # The browser shows a run of any other name as one more step to unfold.
-        "name": "on_message" if ours else step.get("name") or "",
+        "name": _label(step),
         "input": "" if ours else _shown(step.get("input")),
         "output": "" if ours else _shown(step.get("output")) or (step.get("error") or ""),
         "isError": bool(step.get("error")) and not ours,
@@ -270,6 +273,20 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
         "waitForAnswer": False,
         "feedback": _feedback(step.get("scores") or []),
     }
+
+
+def _label(step: Mapping[str, Any]) -> str:
+    """Return the name under which the browser shows a step: calls of one tool are told apart by a short argument.
+
+    A run of any name but Chainlit's own would be shown as one more step to unfold.
+    """
+    if step.get("type") == "run" and "client" in (step.get("metadata") or {}):
+        return "on_message"
+    name = str(step.get("name") or "")
+    if step.get("type") == "tool" and isinstance(step.get("input"), dict):
+        telling = (value for value in step["input"].values() if isinstance(value, str) and LABEL.fullmatch(value))
+        return " ".join((name, *list(telling)[:1]))
+    return name
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,103 @@
+"""A chat tab without a browser: the socket that Chainlit's page speaks through, for tests about events."""
+
+import asyncio
+import uuid
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import socketio
+
+PATIENCE_SECONDS = 30.0
+
+
+class ChatTab:
+    """One tab of a signed-in browser. `events` holds all that arrived, as (name, data), oldest first."""
+
+    def __init__(self, url: str, thread_id: str | None = None, **headers: str) -> None:
+        self.url = url
+        self.thread_id = thread_id
+        self.events: list[tuple[str, Any]] = []
+        self._headers = headers
+        self._news = asyncio.Condition()
+        self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self._socket = socketio.AsyncClient(http_session=self._http, reconnection=False)
+        self._socket.on("*", self._note)
+
+    async def __aenter__(self) -> Self:
+        async with self._http.post(f"{self.url}/auth/header") as response:
+            assert response.status == 200, await response.text()
+        auth = {"sessionId": str(uuid.uuid4()), "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
+        await self._socket.connect(
+            self.url, headers=self._headers, socketio_path="/ws/socket.io", transports=["websocket"], auth=auth
+        )
+        await self._socket.emit("connection_successful")
+        await self.heard("clear_call_fn")
+        if self.thread_id:
+            await self.heard("resume_thread")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._socket.connected:
+            await self._socket.disconnect()
+        await self._http.close()
+
+    async def send(self, text: str) -> str:
+        """Ask a question without waiting for the answer; return the question's id."""
+        question = str(uuid.uuid4())
+        message = {"id": question, "name": "local", "type": "user_message", "output": text, "createdAt": ""}
+        await self._socket.emit("client_message", {"message": message, "fileReferences": []})
+        return question
+
+    async def stop(self) -> None:
+        """Press the stop button."""
+        await self._socket.emit("stop")
+
+    async def ask(self, text: str) -> str:
+        """Ask a question, wait until the turn is over, and return the last assistant message."""
+        already = len(self.events)
+        await self.send(text)
+        await self.heard("task_end", after=already)
+        return self.messages()[-1]
+
+    async def heard(self, name: str, after: int = 0, times: int = 1) -> Any:
+        """Wait until an event of this name has come (again), and return its data."""
+
+        def found() -> list[Any]:
+            return [data for event, data in self.events[after:] if event == name]
+
+        async with self._news:
+            await asyncio.wait_for(self._news.wait_for(lambda: len(found()) >= times), PATIENCE_SECONDS)
+        return found()[times - 1]
+
+    async def shown(self, fact: Any) -> None:
+        """Wait until `fact(steps)` holds, where steps is what `steps()` returns."""
+        async with self._news:
+            await asyncio.wait_for(self._news.wait_for(lambda: fact(self.steps())), PATIENCE_SECONDS)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Return what the tab shows, oldest first: every step in its latest form."""
+        shown: dict[str, dict[str, Any]] = {}
+        for name, data in self.events:
+            if name == "resume_thread":
+                shown |= {step["id"]: dict(step) for step in data["steps"]}
+            elif name in ("new_message", "update_message", "stream_start"):
+                shown[data["id"]] = dict(data)
+            elif name == "stream_token":
+                shown[data["id"]]["output"] += data["token"]
+        return list(shown.values())
+
+    def messages(self) -> list[str]:
+        """Return the texts of the assistant's messages, oldest first."""
+        return [step["output"] for step in self.steps() if step["type"] == "assistant_message"]
+
+    async def thread(self) -> str:
+        """Return the id of the thread that the first question opened."""
+        return str((await self.heard("first_interaction"))["thread_id"])
+
+    async def _note(self, event: str, *data: Any) -> None:
+        async with self._news:
+            self.events.append((event, data[0] if data else None))
+            self._news.notify_all()
