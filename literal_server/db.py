@@ -13,7 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from literal_server import json_text
+from literal_server import json_text, sqlite_connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -36,7 +36,10 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self._engine = create_async_engine(
-            f"sqlite+aiosqlite:///{path}", json_serializer=json_text.dumps, json_deserializer=json_text.loads
+            f"sqlite+aiosqlite:///{path}",
+            connect_args={"async_creator_fn": sqlite_connection.connect},
+            json_serializer=json_text.dumps,
+            json_deserializer=json_text.loads,
         )
         self._immediate = self._engine.execution_options(immediate=True)
         self._turn = asyncio.Lock()
@@ -55,7 +58,7 @@ class Database:
     async def answers(self) -> bool:
         """Say whether the database answers a question."""
         async with self._engine.connect() as connection:
-            return (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+            return bool((await connection.execute(text("SELECT 1"))).scalar_one())
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -72,7 +75,6 @@ class Database:
 
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     adapted: Any = connection
-    adapted.isolation_level = None  # we say BEGIN ourselves: the driver's own habit would delay it
     cursor = adapted.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
@@ -86,7 +88,8 @@ def _casefold(value: object) -> str | None:
 
 def _begin(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.begin_with = "BEGIN IMMEDIATE" if immediate else "BEGIN"
 
 
 def _upgrade(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """Generations: merged key by key as they come, their numbers taken out, and brought to kinds that clients can read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from literal_server import json_text
@@ -19,10 +19,8 @@ def merge(stored: dict[str, Any] | None, reported: Any, *, older: bool) -> dict[
         return stored
     merged = dict(stored or {})
     for key, value in reported.items():
-        known = merged.get(key)
-        if (value is not None and (known is None or json_text.is_blank(known))) or (
-            not older and not json_text.is_blank(value)
-        ):
+        fills_a_gap = value is not None and json_text.is_blank(merged.get(key))
+        if fills_a_gap or (not older and not json_text.is_blank(value)):
             merged[key] = value
     return merged or None
 
@@ -126,7 +124,7 @@ def _part(part: Any) -> dict[str, Any]:
     return {"type": "text", "text": json_text.as_text(part) or ""}
 
 
-_MESSAGE_PARTS = {
+_MESSAGE_PARTS: dict[str, Callable[[Any], Any]] = {
     "tool_calls": _objects,
     "function_call": as_object,
     "name": json_text.as_text,
