@@ -54,7 +54,7 @@ class LocalAssets:
 
 
 class _Page:
-    """Holds an HTML answer back until it is whole, then sends it localised; any other answer passes straight through."""
+    """Holds an HTML answer back until it is whole, then sends it localised; any other passes straight through."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
