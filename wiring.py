@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,6 +33,7 @@ from literal_server.auth import basic_login
 from literal_server.data_folder import DataFolderInUse, initial_api_key, lock_data_folder
 from literal_server.guard import Guard, is_local_request
 from literal_server.settings import ServerSettings
+from local_assets import LocalAssets
 from process import Process
 from recording.client import LiteralAPI
 from recording.history import RecordedThread, find_thread
@@ -182,6 +184,7 @@ def wire(server: FastAPI) -> House:
         kept = server.state.verbatim = _lay_foundation(settings)
         server.add_middleware(LocalMark, token=kept.local_token, allowed=_may_sign_in_by_itself(settings, kept))
         server.add_middleware(Guard, public_url=settings.public_url)
+        server.user_middleware.append(Middleware(LocalAssets))  # innermost, so that it sees pages uncompressed
     recorder = Recorder(kept.outbox) if kept.outbox else None
     house = House(settings, kept, _answer(settings), recorder)
     _mount(server, house)

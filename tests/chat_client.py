@@ -20,6 +20,7 @@ class ChatTab:
         self.events: list[tuple[str, Any]] = []
         self._headers = headers
         self._news = asyncio.Condition()
+        self._hook_runs = False
         self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self._socket = socketio.AsyncClient(http_session=self._http, reconnection=False)
         self._socket.on("*", self._note)
@@ -27,15 +28,21 @@ class ChatTab:
     async def __aenter__(self) -> Self:
         async with self._http.post(f"{self.url}/auth/header") as response:
             assert response.status == 200, await response.text()
+        try:
+            await self._connect()
+        except BaseException:
+            await self._http.close()
+            raise
+        return self
+
+    async def _connect(self) -> None:
         auth = {"sessionId": str(uuid.uuid4()), "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
         await self._socket.connect(
             self.url, headers=self._headers, socketio_path="/ws/socket.io", transports=["websocket"], auth=auth
         )
         await self._socket.emit("connection_successful")
-        await self.heard("clear_call_fn")
-        if self.thread_id:
-            await self.heard("resume_thread")
-        return self
+        await self.heard("resume_thread" if self.thread_id else "first_hook_done")
+        self.events[:] = [(name, data) for name, data in self.events if name == "resume_thread"]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -100,4 +107,9 @@ class ChatTab:
     async def _note(self, event: str, *data: Any) -> None:
         async with self._news:
             self.events.append((event, data[0] if data else None))
+            if event == "update_message" and data[0]["name"] == "on_chat_start":
+                self._hook_runs = True
+            elif event == "task_end" and self._hook_runs:
+                self._hook_runs = False
+                self.events.append(("first_hook_done", None))
             self._news.notify_all()

@@ -143,7 +143,7 @@ async def test_a_question_during_an_answer_is_refused_in_words(start_app: Callab
         await tab.heard("stream_start")
         await tab.send("Are you there?")
         await tab.shown(lambda steps: any("still answering" in str(step["output"]) for step in steps))
-        await tab.heard("task_end", times=3)  # one at connecting, one for each question
+        await tab.heard("task_end", times=2)
         thread = recorded(app, await tab.thread())
 
     types = Counter(step.type for step in thread.steps)
@@ -176,7 +176,7 @@ async def test_stop_ends_the_turn_and_the_next_question_works(start_app: Callabl
         await tab.send("Hello!")
         await tab.heard("stream_token")
         await tab.stop()
-        await tab.heard("task_end", times=2)
+        await tab.heard("task_end")
         thread_id = await tab.thread()
         stopped = recorded(app, thread_id)
         await tab.ask("What is 2 + 3?")
@@ -228,6 +228,6 @@ async def test_another_persons_thread_does_not_open(start_app: Callable[..., App
 
     assert [answer.status_code for answer in answers] == [401, 401, 401]
     assert listed["data"] == []
-    with pytest.raises(Exception, match="refused|rejected|authorization"):
+    with pytest.raises(Exception, match="failed to connect"):
         async with ChatTab(app.url, "theirs"):
             pass

@@ -7,6 +7,7 @@ import httpx
 import pytest
 import socketio
 from chainlit.server import app as chainlit_app
+from chainlit.server import router as chainlit_router
 
 from tests.app_process import AppProcess
 
@@ -23,8 +24,9 @@ OURS = [("POST", "/process/"), ("POST", "/process"), ("GET", "/literal/"), ("POS
 def every_route() -> list[tuple[str, str]]:
     """Return (method, path) of all of Chainlit's routes and ours, with something in the place of parameters."""
     theirs = [
-        (method, re.sub(r"{[^}]*}", "x", route.path))
-        for route in chainlit_app.routes
+        (method, re.sub(r"{[^}]*}", "x", path))
+        for route in [*chainlit_app.routes, *chainlit_router.routes]
+        if (path := getattr(route, "path", None))
         for method in sorted(getattr(route, "methods", None) or {"GET"})
     ]
     return sorted(set(theirs + OURS))

@@ -42,11 +42,13 @@ def echo() -> Iterator[str]:
         ("<img src='http://elsewhere.example/x.png'>", "http://elsewhere.example/x.png"),
         ("<link rel=stylesheet href='http://elsewhere.example/x.css'>", "http://elsewhere.example/x.css"),
         ("<script>new WebSocket('ws://elsewhere.example/')</script>", "ws://elsewhere.example/"),
+        ("<img src='http://192.0.2.1/x.png'>", "http://192.0.2.1/x.png"),
+        ("<meta http-equiv=content-security-policy content='img-src data:'><img src='http://192.0.2.1/x.png'>", None),
         ("<script>throw new Error('oh no')</script>", "oh no"),
     ],
 )
 def test_a_fault_is_noted(browser: Browser, echo: str, html: str, fault: str | None) -> None:
-    """A request or a socket to another host is held back and noted, and so is a script that fails."""
+    """A request or a socket to another host is noted, unless the page's policy stops it; so is a script that fails."""
     with watched_contexts(browser) as (open_context, faults):
         page = open_context().new_page()
         page.goto(echo + html)
