@@ -67,7 +67,8 @@ class Connection(aiosqlite.Connection):
     async def run(self, work: Callable[..., None], *arguments: Any) -> None:
         """Run something in the connection's thread."""
         self.in_use = True
-        await self._execute(work, *arguments)
+        execute: Any = self._execute  # the stock connection's own way into its thread
+        await execute(work, *arguments)
 
     def opened(self) -> sqlite3.Connection:
         """Begin the announced transaction if it has not begun, and answer the raw connection; in its thread only."""
@@ -95,8 +96,9 @@ def connect(path: str, **options: Any) -> Connection:
     """Make a connection (awaiting it opens the file) that leaves transactions to us."""
 
     def open_file() -> sqlite3.Connection:
-        return sqlite3.connect(path, isolation_level=None, **options)
+        raw: sqlite3.Connection = sqlite3.connect(path, isolation_level=None, **options)
+        return raw
 
     connection = Connection(open_file, iter_chunk_size=64)
-    connection._thread.daemon = True
+    connection._thread.daemon = True  # a process may end while a statement runs
     return connection

@@ -1,21 +1,149 @@
-"""The pages, their routes and templates."""
+"""The pages' routes: a door in front of each, rendering, and the headers that keep what is shown from running."""
 
-from jinja2 import Environment
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 
+from literal_server import clock
+from literal_server.dashboard import text, views
+from literal_server.errors import Refused
+from literal_server.paging import PageRequest
 
-def routes() -> list[BaseRoute]:
-    """The routes of the pages."""
-    return []
+HERE = Path(__file__).parent
+PAGE_SIZE = 50
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+_ERRORS = {
+    400: ("This address makes no sense here", "Part of it is not what the page expects."),
+    401: ("Sign in to read on", "These pages are for the people who run this server."),
+    403: ("Not for you", "You may not see this page."),
+    404: ("There is nothing here", "The address is wrong, or what it led to was deleted."),
+    405: ("This address takes no such request", "It can only be read."),
+    500: ("Something broke on our side", "It is in the server's log."),
+}
+
+Page = Callable[[Request], Awaitable[Response]]
 
 
 def make_templates() -> Environment:
-    """The templates."""
-    return Environment(autoescape=True)
+    """The templates, everything in them escaped, with the filters that write values for readers."""
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    reader = text.make_markdown()
+    templates.filters |= {
+        "markdown": lambda value: text.markdown(reader, value),
+        "plain": text.plain,
+        "shortened": text.shortened,
+        "count": text.count,
+        "seconds": text.seconds,
+        "moment": text.moment,
+        "iso": clock.format_time,
+        "part": lambda value: quote(value, safe=""),
+    }
+    return templates
 
 
-async def error_page(request: Request, status: int) -> Response:  # noqa: ARG001
-    """A page for an error."""
-    return PlainTextResponse("", status)
+def routes() -> list[BaseRoute]:
+    """The routes of the pages and of their static files."""
+    return [
+        Route("/", _behind_door(_home)),
+        Route("/projects/{project}", _behind_door(_home)),
+        Route("/projects/{project}/logs/threads", _behind_door(_threads)),
+        Route("/projects/{project}/logs/threads/{thread:path}", _behind_door(_thread)),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+    ]
+
+
+async def error_page(request: Request, status: int, reason: str | None = None) -> Response:
+    """Answer a page that says what went wrong, in the look of all the others."""
+    title, advice = _ERRORS.get(status, _ERRORS[500 if status >= 500 else 400])
+    return _render(request, "error.html", {"status": status, "title": title, "advice": reason or advice}, status)
+
+
+def _behind_door(page: Page) -> Page:
+    async def opened(request: Request) -> Response:
+        authenticate = request.app.state.authenticate
+        user = await authenticate(request)
+        if user is None:
+            response = await error_page(request, 401)
+            if challenge := getattr(authenticate, "challenge", None):
+                response.headers["www-authenticate"] = challenge
+            return response
+        request.state.user = user
+        project = request.path_params.get("project")
+        if project not in (None, request.app.state.api.project):
+            return await error_page(request, 404)
+        try:
+            return await page(request)
+        except Refused as refused:
+            return await error_page(request, 400, str(refused))
+
+    return opened
+
+
+async def _home(request: Request) -> Response:
+    return RedirectResponse(f"{_root(request)}/projects/{request.app.state.api.project}/logs/threads", 307)
+
+
+async def _threads(request: Request) -> Response:
+    api = request.app.state.api
+    after, before = request.query_params.get("after"), request.query_params.get("before")
+    wanted = PageRequest(last=PAGE_SIZE, before=before) if before else PageRequest(first=PAGE_SIZE, after=after)
+    async with api.database.reading() as session:
+        page = await views.list_lines(session, api.project, api.settings, wanted, clock.now())
+    return _render(request, "threads.html", {"page": page, "address": _address(request)})
+
+
+async def _thread(request: Request) -> Response:
+    api = request.app.state.api
+    thread_id = request.path_params["thread"]
+    current = request.query_params.get("currentStepId")
+    async with api.database.reading() as session:
+        page = await views.read_thread(session, api.project, thread_id, current, clock.now())
+    if page is None:
+        return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
+    template = api.settings.chat_url
+    chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template else None
+    return _render(request, "thread.html", {"page": page, "chat_url": chat})
+
+
+def _render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    api = getattr(request.app.state, "api", None)
+    shared = {
+        "root": _root(request),
+        "project": api.project if api else "",
+        "user": getattr(request.state, "user", None),
+    }
+    html = request.app.state.templates.get_template(template).render(**shared, **values)
+    return HTMLResponse(html, status, HEADERS)
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def _address(request: Request) -> str:
+    public = request.app.state.api.settings.public_url
+    own = f"{request.url.scheme}://{request.url.netloc}"
+    return (public.rstrip("/") if public else own) + _root(request)

@@ -1,0 +1,78 @@
+"""Values as a reader sees them: Markdown made safe, JSON in lines, numbers, times and durations in words."""
+
+import json
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from literal_server import clock
+
+LONGEST_TEXT = 100_000
+_LONGEST_MARKDOWN = 50_000
+_TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"),
+    *("ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+def make_markdown() -> MarkdownIt:
+    """A Markdown reader that shows HTML as text, makes no images (they would be fetched) and knows tables."""
+    reader = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    return reader.enable(["table", "strikethrough"]).disable("image")
+
+
+def markdown(reader: MarkdownIt, text: str) -> Markup:
+    """Answer Markdown as HTML that runs nothing and fetches nothing; very long texts stay plain."""
+    if len(text) > _LONGEST_MARKDOWN:
+        return Markup("<pre>{}</pre>").format(shortened(text))
+    html = nh3.clean(
+        reader.render(text),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return Markup(html)  # noqa: S704 - cleaned in the line above
+
+
+def plain(value: Any) -> str:
+    """Answer a value as text: a text as it is, an object that only holds a text as that text, else JSON in lines."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("content"), str):
+        value = value["content"]
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, indent=2)
+    return shortened(value)
+
+
+def shortened(text: str) -> str:
+    """Cut a text that would choke a browser, and say so; lone surrogates become the replacement character."""
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}\n… {len(text) - LONGEST_TEXT:,} more characters are stored"
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def count(number: float | None) -> str:
+    """Answer a number with its thousands apart, a dash when there is none."""
+    return "–" if number is None else f"{number:,.0f}"  # noqa: RUF001 - a dash for a reader
+
+
+def seconds(duration: float | None) -> str:
+    """Answer a duration in the unit that a reader thinks in."""
+    if duration is None:
+        return "–"  # noqa: RUF001 - a dash for a reader
+    if duration < 1:
+        return f"{duration * 1_000:.0f} ms"
+    if duration < 60:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+
+
+def moment(microseconds: int) -> str:
+    """Answer a moment as a reader writes it, in UTC; the page's script turns it into local time."""
+    return clock.to_datetime(microseconds).strftime("%d %b %Y, %H:%M UTC").lstrip("0")

@@ -1,0 +1,134 @@
+"""What the pages show, made from the rows of floor one: lines of the list, and the tree of one thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import generations, json_text, paging, steps, threads
+from literal_server.settings import ServerSettings
+from literal_server.steps import FullStep
+from literal_server.tables import Thread
+
+# Deeper steps are shown at this depth: a page nests only so far before it is neither readable nor renderable.
+DEEPEST = 12
+MESSAGES = {"user_message": "User", "assistant_message": "Assistant", "system_message": "System"}
+
+
+@dataclass(frozen=True)
+class ThreadLine:
+    """One line of the list."""
+
+    thread: Thread
+    user: str | None
+    duration: float | None
+    is_live: bool
+
+
+@dataclass
+class StepNode:
+    """One step of the page with those inside it; `is_open` because the wanted step is this one or in it."""
+
+    full: FullStep
+    number: int
+    depth: int
+    generation: dict[str, Any] | None
+    is_current: bool = False
+    is_open: bool = False
+    children: list["StepNode"] = field(default_factory=list)
+
+    @property
+    def step(self) -> Any:
+        """The row."""
+        return self.full.step
+
+    @property
+    def speaker(self) -> str | None:
+        """Who speaks, when the step is a message."""
+        return MESSAGES.get(self.step.type)
+
+    @property
+    def content(self) -> str:
+        """The text of a message: its output, for which some clients use the input."""
+        value = self.step.output if not json_text.is_blank(self.step.output) else self.step.input
+        if isinstance(value, dict) and isinstance(value.get("content"), str):
+            return str(value["content"])
+        return json_text.as_text(value) or ""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end."""
+        if self.step.start_time is None or self.step.end_time is None:
+            return None
+        return max(0, int(self.step.end_time - self.step.start_time)) / 1_000_000
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the step began and was never told to have ended."""
+        return self.speaker is None and self.step.start_time is not None and self.step.end_time is None
+
+
+@dataclass(frozen=True)
+class ThreadPage:
+    """One thread as a page: its line, and its steps at the root with all that is inside them."""
+
+    line: ThreadLine
+    roots: Sequence[StepNode]
+    count: int
+
+
+async def list_lines(
+    session: AsyncSession, project: str, settings: ServerSettings, request: paging.PageRequest, now: int
+) -> paging.Page[ThreadLine]:
+    """Read a page of the list, newest activity first. Raises Refused for a cursor that is none."""
+    newest = {"column": "lastActivity", "direction": "DESC"}
+    page = await threads.list_page(session, project, settings, request, given_order=newest)
+    lines = await _lines(session, project, page.rows, now)
+    return paging.Page(lines, page.cursors, page.has_next, page.has_previous, page.total)
+
+
+async def _lines(session: AsyncSession, project: str, found: Sequence[Thread], now: int) -> list[ThreadLine]:
+    users = await threads.participants_of(session, project, found)
+    identifiers = {identity: user.identifier for identity, user in users.items()}
+    return [
+        ThreadLine(
+            thread, identifiers.get(thread.participant_id or ""), threads.duration(thread), threads.is_live(thread, now)
+        )
+        for thread in found
+    ]
+
+
+async def read_thread(
+    session: AsyncSession, project: str, thread_id: str, current_step: str | None, now: int
+) -> ThreadPage | None:
+    """Read one thread, None when there is none; the way to the current step is open."""
+    thread = await threads.find(session, project, thread_id)
+    if thread is None:
+        return None
+    line = (await _lines(session, project, [thread], now))[0]
+    arranged = (await steps.of_threads(session, project, [thread_id]))[thread_id]
+    return ThreadPage(line, nest(arranged, current_step), len(arranged))
+
+
+def nest(arranged: Sequence[FullStep], current_step: str | None) -> list[StepNode]:
+    """Put steps, parents first, into each other."""
+    roots: list[StepNode] = []
+    nodes: dict[str, StepNode] = {}
+    home: dict[str, StepNode] = {}
+    for number, full in enumerate(arranged, start=1):
+        parent = home.get(full.parent_id or "")
+        generation = generations.readable(full.step.generation, strict=False) if full.step.generation else None
+        node = StepNode(full, number, parent.depth + 1 if parent else 0, generation)
+        nodes[full.step.id] = node
+        # Where the children of this step go: into it, or beside it at the deepest level.
+        home[full.step.id] = node if node.depth < DEEPEST or parent is None else parent
+        (parent.children if parent else roots).append(node)
+    current = nodes.get(current_step or "")
+    if current is not None:
+        current.is_current = True
+        at: StepNode | None = current
+        while at is not None:
+            at.is_open = True
+            at = home.get(at.full.parent_id or "")
+    return roots
