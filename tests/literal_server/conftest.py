@@ -1,0 +1,55 @@
+"""A server in this process, and one on a port of its own."""
+
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from literal_server.app import create_app
+from literal_server.guard import Guard
+from literal_server.settings import ServerSettings
+from tests.literal_server.wire import KEY, Wire
+
+
+@pytest.fixture
+def server_settings(tmp_path: Path) -> ServerSettings:
+    return ServerSettings(data_dir=tmp_path / "data", api_key=SecretStr(KEY), chat_url="/thread/{thread_id}")
+
+
+@pytest.fixture
+async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIterator[Starlette]:
+    made = create_app(server_settings)
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def http(server: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(server)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers={"x-api-key": KEY}) as client:
+        yield client
+
+
+@pytest.fixture
+def wire(http: httpx.AsyncClient) -> Wire:
+    return Wire(http)
+
+
+@pytest.fixture
+def address(server_settings: ServerSettings) -> Iterator[str]:
+    """The base address of a server that real clients reach over a socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(Guard(create_app(server_settings)), log_level="warning", lifespan="on")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    running.should_exit = True
+    thread.join(timeout=20)
+    listener.close()
