@@ -187,8 +187,9 @@ class _ToolCalls:
         arguments = (function.arguments if function else None) or ""
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments)
-        call = self._find(getattr(piece, "index", None), getattr(piece, "id", None) or "", name)
-        call.name = call.name or name
+        index = getattr(piece, "index", None)
+        call = self._find(index if isinstance(index, int) else None, getattr(piece, "id", None) or "", name)
+        call.name = call.name or str(name)
         call.arguments += whole_characters(arguments)
 
     def as_messages(self) -> list[Message]:

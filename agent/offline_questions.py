@@ -14,8 +14,9 @@ WEATHER = re.compile(
     re.IGNORECASE,
 )
 TIME = re.compile(
-    r"\b(?:what time (?:is it|it is|do they have)|what time|what's the time|(?:the|current|local) time|time (?:is it )?in|what day|today's date)\b",
-    re.I,
+    r"\b(?:what time (?:is it|it is|do they have)|what time|what's the time|(?:the|current|local) time|"
+    r"time (?:is it )?in|what day|today's date)\b",
+    re.IGNORECASE,
 )
 FOLLOW_UP = re.compile(
     r"^(?:ok\w*,? )?(?:and|what about|how about|now)\b[\s,]*(?:(?:in|for|at)\s+)?(?P<places>.+)$", re.I
@@ -30,7 +31,7 @@ BESIDES = re.compile(
     re.IGNORECASE,
 )
 BETWEEN = re.compile(
-    r"\s*(?:,(?!\s*(?!SF|LA|DC)[A-Z]{2}\b)\s*(?:and\s+)?|\band\b|\bor\b|&|\bas well as\b)\s*", re.IGNORECASE
+    r"\s*(?:,(?!\s*(?-i:(?!SF|LA|DC)[A-Z]{2}\b))\s*(?:and\s+)?|\band\b|\bor\b|&|\bas well as\b)\s*", re.IGNORECASE
 )
 SHORT_NAMES = {"sf": "San Francisco", "nyc": "New York", "la": "Los Angeles", "dc": "Washington"}
 

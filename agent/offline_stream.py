@@ -53,19 +53,22 @@ def completion(answer: Answer, conversation: Conversation) -> dict[str, Any]:
 
 
 class EventStream(httpx2.AsyncByteStream):
-    """The body of a streamed answer: server-sent events, one piece after the other, as a model makes them."""
+    """The body of a streamed answer: server-sent events, one piece after the other, as a model makes them.
+
+    Like a connection it is read once: a second reader gets what is left. The client drains it after the last event.
+    """
 
     def __init__(
         self, events: Sequence[bytes], request: httpx2.Request, *, first_delay: float, delay: float, cut: int | None
     ) -> None:
-        self._events = events
+        self._events = iter(enumerate(events))
         self._request = request
         self._first_delay = first_delay
         self._delay = delay
         self._cut = cut
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for index, event in enumerate(self._events):
+        for index, event in self._events:
             if index == self._cut:
                 raise httpx2.RemoteProtocolError(
                     "peer closed connection without sending complete message body", request=self._request

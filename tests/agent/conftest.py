@@ -18,8 +18,10 @@ async def nothing_left() -> AsyncIterator[None]:
     theirs = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, complaint: complaints.append(complaint))
     before = tasks()
+    gc.freeze()  # so that only what the test made is looked through
     yield
     gc.collect()
+    gc.unfreeze()
     await asyncio.sleep(0)
     loop.set_exception_handler(theirs)
     assert tasks() - before == set()

@@ -160,9 +160,7 @@ async def test_stopped_while_tools_run_every_call_is_answered() -> None:
     """The two that run are cancelled, the third one never begins, and each of the three calls has its message."""
     stop = asyncio.Event()
     events: list[Event] = []
-    async for event in run_turn(
-        scripted(THREE_CALLS), toolbox_of(for_ever), QUESTION, max_parallel_tools=2, stop=stop
-    ):
+    async for event in run_turn(scripted(THREE_CALLS), toolbox_of(for_ever), QUESTION, max_parallel_tools=2, stop=stop):
         events.append(event)
         if len(of(events, ToolStarted)) == 2:
             asyncio.get_running_loop().call_later(0.01, stop.set)

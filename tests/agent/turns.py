@@ -57,10 +57,11 @@ def check(events: Sequence[Event], messages: Sequence[Message]) -> None:
     last = events[-1]
     assert isinstance(last, TurnFinished)
     assert [event for event in events if isinstance(event, TurnFinished)] == [last]
-    for started, finished in ((ModelStarted, ModelFinished), (ToolStarted, ToolFinished)):
-        begun = [event.step_id for event in of(events, started)]
-        assert sorted(begun) == sorted(event.step_id for event in of(events, finished))
-        assert len(set(begun)) == len(begun)
+    models = [event.step_id for event in of(events, ModelStarted)]
+    tools = [event.step_id for event in of(events, ToolStarted)]
+    assert models == [event.step_id for event in of(events, ModelFinished)]
+    assert sorted(tools) == sorted(event.step_id for event in of(events, ToolFinished))
+    assert len({*models, *tools}) == len(models) + len(tools)
     assert check_history([*messages, *last.messages]) is None
     assert last.text
 
