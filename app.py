@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any, ParamSpec, cast
 
 import chainlit as cl
-from chainlit.config import config
+from chainlit.config import HeaderLink, config
 from chainlit.emitter import ChainlitEmitter
 from chainlit.server import app as server
 from chainlit.session import WebsocketSession, ws_sessions_id
@@ -21,7 +21,7 @@ from agent.conversation import Conversation, ConversationBusyError, Turn, TurnSt
 from agent.events import Event, TextDelta, TurnFinished, new_id
 from recording.chainlit_layer import ChainlitLayer, chainlit_step
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
-from wiring import House, wire
+from wiring import LITERAL_PATH, House, wire
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +30,31 @@ BROKEN = "Something broke on our side, and it is in the log. What you wrote is k
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
 house: House = wire(server)
+
+
+def show_links() -> None:
+    """Show the links to the review pages: one for each message, which Chainlit has in debug mode, and one on top."""
+    config.run.debug = house.recorder is not None
+    if house.kept.literal:
+        record = HeaderLink(
+            name="record", display_name="Record", icon_url="/favicon", url=LITERAL_PATH, target="_blank"
+        )
+        config.ui.header_links = [record]
+
+
 if house.kept.started:  # a save has reset Chainlit's configuration
-    config.run.debug = True
+    show_links()
 
 
 @cl.on_app_startup
 async def start() -> None:
-    """Open the house. Only now may `debug` be set, which makes the chat link each message to its review page."""
+    """Open the house. Only now may links be shown: Chainlit's debug mode set earlier would fill the log."""
     try:
         await house.start()
     except Exception as error:  # Chainlit would log it and go on without us
         logger.exception("Verbatim could not start")
         raise SystemExit(1) from error
-    config.run.debug = True
+    show_links()
 
 
 @cl.on_app_shutdown
@@ -51,12 +63,17 @@ async def stop() -> None:
     await house.stop()
 
 
+def forget(thread_id: str) -> None:
+    """Let go of a thread that a person deletes; Chainlit keeps the layer and so this function through all saves."""
+    house.conversations.forget(thread_id)
+
+
 @cl.data_layer
 def data_layer() -> ChainlitLayer | None:
     """Return the layer behind sidebar and resume; without recording there is none (and no other by environment)."""
     if house.kept.api is None or house.kept.outbox is None:
         return None
-    return ChainlitLayer(house.kept.api, house.kept.outbox, house.conversations.forget, house.review_url)
+    return ChainlitLayer(house.kept.api, house.kept.outbox, forget, house.review_url)
 
 
 if house.settings.chat_password:

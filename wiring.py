@@ -185,6 +185,9 @@ def wire(server: FastAPI) -> House:
         server.add_middleware(LocalMark, token=kept.local_token, allowed=_may_sign_in_by_itself(settings, kept))
         server.add_middleware(Guard, public_url=settings.public_url)
         server.user_middleware.append(Middleware(LocalAssets))  # innermost, so that it sees pages uncompressed
+    else:
+        older, kept.conversations = kept.conversations, Conversations()
+        kept.conversations.take_over(older)
     recorder = Recorder(kept.outbox) if kept.outbox else None
     house = House(settings, kept, _answer(settings), recorder)
     _mount(server, house)
@@ -339,6 +342,7 @@ class LocalMark:
         self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, with our mark if it earns one and never with a mark that came along."""
         if scope["type"] == "http":
             headers = [(name, value) for name, value in scope["headers"] if name.lower() != LOCAL_HEADER]
             if self._allowed and is_local_request(scope):

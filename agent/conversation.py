@@ -92,9 +92,11 @@ class Conversation:
         stands on the conversation, and raises ConversationBusyError while another turn runs. The recorder hears each
         event before the other listeners do.
         """
-        if history is None and self._queue.locked():
+        if history is None and (self.turn or self._queue.locked()):
             raise ConversationBusyError
         await self._queue.acquire()
+        if self.turn:  # one that older code has started, before a save of the source
+            await asyncio.wait([self.turn.finished])
         past = list(self.messages if history is None else history)
         turn = Turn(
             thread_id=self.thread_id,
@@ -112,6 +114,19 @@ class Conversation:
         self._drivers.add(driver)
         driver.add_done_callback(self._drivers.discard)
         return turn
+
+    def go_on_after(self, older: "Conversation") -> None:
+        """Take over from a conversation of older code: its messages now, and those of its running turn at its end.
+
+        The two are of different classes when the source was saved and imported anew, so only attributes are read.
+        """
+        self.turn = older.turn
+        if older.turn:
+            older.turn.finished.add_done_callback(lambda _: self._older_turn_ended(older))
+
+    def _older_turn_ended(self, older: "Conversation") -> None:
+        self.turn = None
+        self.messages = list(older.messages)
 
     async def _drive(self, turn: Turn, answer: Answer, recorder: Listener | None) -> None:
         """Read the turn to its end in a task of its own, so that a closed tab or a lost socket does not end it."""
@@ -147,39 +162,45 @@ class Conversations:
 
     def __init__(self, keep: int = 1000) -> None:
         self._keep = keep
-        self._open: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+        self.by_thread: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+
+    def take_over(self, older: "Conversations") -> None:
+        """Go on with the conversations of older code, which finishes the turns it has begun."""
+        for (user, thread_id), conversation in older.by_thread.items():
+            recorded = conversation.messages if conversation.recorded else None
+            self.open(user, thread_id, recorded).go_on_after(conversation)
 
     def find(self, user: str, thread_id: str) -> Conversation | None:
         """Return the conversation if it is open."""
-        return self._open.get((user, thread_id))
+        return self.by_thread.get((user, thread_id))
 
     def open(self, user: str, thread_id: str, recorded: Sequence[Message] | None = None) -> Conversation:
         """Return the open conversation, or open one with the messages that the record holds (None: a new thread)."""
         key = (user, thread_id)
-        if key not in self._open:
-            self._open[key] = Conversation(thread_id, user, recorded or (), recorded=recorded is not None)
-        self._open.move_to_end(key)
+        if key not in self.by_thread:
+            self.by_thread[key] = Conversation(thread_id, user, recorded or (), recorded=recorded is not None)
+        self.by_thread.move_to_end(key)
         self._let_go(besides=key)
-        return self._open[key]
+        return self.by_thread[key]
 
     def forget(self, thread_id: str) -> None:
         """Drop a deleted thread's conversations and stop what runs in them."""
-        for key in [key for key in self._open if key[1] == thread_id]:
-            conversation = self._open.pop(key)
+        for key in [key for key in self.by_thread if key[1] == thread_id]:
+            conversation = self.by_thread.pop(key)
             if conversation.turn:
                 conversation.turn.stop()
 
     async def stop_all(self, seconds: float) -> None:
         """Stop every running turn and wait for their orderly ends, at most `seconds`."""
-        turns = [conversation.turn for conversation in self._open.values() if conversation.turn]
+        turns = [conversation.turn for conversation in self.by_thread.values() if conversation.turn]
         for turn in turns:
             turn.stop()
         if turns:
             await asyncio.wait([turn.finished for turn in turns], timeout=seconds)
 
     def _let_go(self, besides: tuple[str, str]) -> None:
-        for key in list(self._open):
-            if len(self._open) <= self._keep:
+        for key in list(self.by_thread):
+            if len(self.by_thread) <= self._keep:
                 return
-            if key != besides and self._open[key].idle:
-                del self._open[key]
+            if key != besides and self.by_thread[key].idle:
+                del self.by_thread[key]

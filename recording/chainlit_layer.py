@@ -22,7 +22,7 @@ from chainlit.user import PersistedUser, User
 from literalai.observability.thread import Thread
 
 from recording.client import LiteralAPI, RecordingError
-from recording.outbox import Outbox, StepDelete, StepUpdate, ThreadUpdate
+from recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +86,18 @@ class ChainlitLayer(BaseDataLayer):
     async def create_step(self, step_dict: StepDict) -> None:
         """Write a step that no turn owns, such as a message that a hook sends by itself."""
         if not _belongs_to_recorder(step_dict):
-            self._outbox.put(StepUpdate(_to_literal(step_dict)))
+            self._outbox.put_step(_to_literal(step_dict))
 
     @queue_until_user_message()  # type: ignore[untyped-decorator]
     async def update_step(self, step_dict: StepDict) -> None:
         """Write such a step again."""
         if not _belongs_to_recorder(step_dict):
-            self._outbox.put(StepUpdate(_to_literal(step_dict)))
+            self._outbox.put_step(_to_literal(step_dict))
 
     @queue_until_user_message()  # type: ignore[untyped-decorator]
     async def delete_step(self, step_id: str) -> None:
         """Delete a step."""
-        self._outbox.put(StepDelete(step_id))
+        self._outbox.put_deletion(step_id)
 
     async def update_thread(
         self,
@@ -112,7 +112,7 @@ class ChainlitLayer(BaseDataLayer):
         Chainlit asks the sidebar to read the thread right after this.
         """
         kept = {key: metadata[key] for key in KEPT_SESSION_KEYS if metadata.get(key)} if metadata else None
-        self._outbox.put(ThreadUpdate(thread_id, name=name, participant=user_id, metadata=kept or None))
+        self._outbox.put_thread(thread_id, name=name, participant=user_id, metadata=kept or None)
         await self._outbox.flush(STORED_SECONDS)
 
     async def get_thread_author(self, thread_id: str) -> str:

@@ -8,8 +8,11 @@ from literalai.api import AsyncLiteralAPI
 from literalai.api.base import prepare_variables
 
 
-class RecordingError(Exception):
-    """The recording server could not be asked, or did not do what it was asked."""
+class RecordingError(ConnectionError):
+    """The recording server could not be asked, or did not do what it was asked.
+
+    Who must catch it after a save of the source catches ConnectionError: the client that raises may be of older code.
+    """
 
 
 class UnreachableError(RecordingError):

@@ -9,7 +9,7 @@ from typing import Any
 from literalai.observability.step import Step
 
 from agent.events import Message
-from recording.client import LiteralAPI, RecordingError
+from recording.client import LiteralAPI
 from recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str) -> Record
     await outbox.flush(PATIENCE_SECONDS)
     try:
         thread = await asyncio.wait_for(api.get_thread(id=thread_id), PATIENCE_SECONDS)
-    except (RecordingError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError) as error:
         logger.warning("Thread %s could not be looked up: %s", thread_id, error or "no answer in time")
         return RecordedThread("", ())
     if thread is None:

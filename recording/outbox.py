@@ -18,34 +18,31 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadUpdate:
-    """What is to be known of a thread: its name, whose it is, its metadata."""
-
+class _Thread:
     thread_id: str
-    name: str | None = None
-    participant: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    name: str | None
+    participant: str | None
+    metadata: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class StepUpdate:
-    """A step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored."""
-
+class _Step:
     step: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class StepDelete:
-    """A step that is to go."""
-
+class _Deletion:
     step_id: str
 
 
-Update = ThreadUpdate | StepUpdate | StepDelete
+_Update = _Thread | _Step | _Deletion
 
 
 class Outbox:
     """Sends updates in the order they were put, without ever making the one who puts wait.
+
+    What it takes is told by method names and plain values, because after a save of the source the one who puts may be
+    of newer code.
 
     While the server cannot be reached, it tries again with growing pauses. A refused batch is sent one update at a
     time, so that the culprit alone is lost, with its reason in the log. Beyond `limit` waiting updates the newest are
@@ -55,7 +52,7 @@ class Outbox:
     def __init__(self, api: LiteralAPI, limit: int = 20_000) -> None:
         self._api = api
         self._limit = limit
-        self._waiting: deque[Update] = deque()
+        self._waiting: deque[_Update] = deque()
         self._work = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -68,8 +65,26 @@ class Outbox:
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_for_ever(), name="recording outbox")
 
-    def put(self, update: Update) -> None:
-        """Queue one update and return at once."""
+    def put_step(self, step: Mapping[str, Any]) -> None:
+        """Queue a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored."""
+        self._put(_Step(step))
+
+    def put_thread(
+        self,
+        thread_id: str,
+        *,
+        name: str | None = None,
+        participant: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Queue what is to be known of a thread; None keeps what is stored."""
+        self._put(_Thread(thread_id, name, participant, metadata))
+
+    def put_deletion(self, step_id: str) -> None:
+        """Queue the deletion of a step."""
+        self._put(_Deletion(step_id))
+
+    def _put(self, update: _Update) -> None:
         if len(self._waiting) >= self._limit:
             self._lose(update, f"{self._limit} updates are waiting already")
             return
@@ -113,30 +128,30 @@ class Outbox:
             pause = FIRST_PAUSE_SECONDS
             self._done(len(batch))
 
-    def _next_batch(self) -> list[Update]:
+    def _next_batch(self) -> list[_Update]:
         """Return the updates at the head that fit into one request: steps in a row, or anything else alone."""
-        batch: list[Update] = []
+        batch: list[_Update] = []
         for update in self._waiting:
-            if batch and not (isinstance(update, StepUpdate) and isinstance(batch[0], StepUpdate)):
+            if batch and not (isinstance(update, _Step) and isinstance(batch[0], _Step)):
                 break
             batch.append(update)
             if len(batch) == BATCH or self._singly:
                 break
         return batch
 
-    async def _send(self, batch: list[Update]) -> None:
+    async def _send(self, batch: list[_Update]) -> None:
         first = batch[0]
         match first:
-            case StepUpdate():
-                await self._api.send_steps([dict(u.step) for u in batch if isinstance(u, StepUpdate)])  # type: ignore[arg-type]
-            case ThreadUpdate():
+            case _Step():
+                await self._api.send_steps([dict(u.step) for u in batch if isinstance(u, _Step)])  # type: ignore[arg-type]
+            case _Thread():
                 await self._api.upsert_thread(
                     id=first.thread_id,
                     name=first.name,
                     participant_id=first.participant,
                     metadata=dict(first.metadata) if first.metadata is not None else None,
                 )
-            case StepDelete():
+            case _Deletion():
                 await self._api.delete_step(id=first.step_id)
 
     def _done(self, count: int) -> None:
@@ -147,16 +162,16 @@ class Outbox:
             self._work.clear()
             self._empty.set()
 
-    def _lose(self, update: Update, reason: str) -> None:
+    def _lose(self, update: _Update, reason: str) -> None:
         self.lost += 1
         logger.error("Not recorded: %s. Reason: %s", _name(update), reason)
 
 
-def _name(update: Update) -> str:
+def _name(update: _Update) -> str:
     match update:
-        case StepUpdate(step):
+        case _Step(step):
             return f"{step.get('type') or 'step'} {step['id']} of thread {step.get('threadId')}"
-        case ThreadUpdate():
+        case _Thread():
             return f"thread {update.thread_id}"
-        case StepDelete():
+        case _Deletion():
             return f"deletion of step {update.step_id}"

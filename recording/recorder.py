@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from agent.conversation import Turn, TurnStarted
 from agent.events import Event, TurnFinished
-from recording.outbox import Outbox, StepUpdate, ThreadUpdate
+from recording.outbox import Outbox
 from recording.steps import ASSISTANT, TurnSteps, message_id, message_step, text_of
 
 THREAD_NAME_CHARACTERS = 200
@@ -23,9 +23,9 @@ class Recorder:
             self._running[turn.run_id] = TurnSteps(turn)
             if turn.first:
                 name = " ".join(text_of(turn.question).split())[:THREAD_NAME_CHARACTERS]
-                self._outbox.put(ThreadUpdate(turn.thread_id, name=name, participant=turn.user))
+                self._outbox.put_thread(turn.thread_id, name=name, participant=turn.user)
         for step in self._running[turn.run_id].of(event):
-            self._outbox.put(StepUpdate(step))
+            self._outbox.put_step(step)
         if isinstance(event, TurnFinished):
             del self._running[turn.run_id]
 
@@ -34,5 +34,5 @@ class Recorder:
         at = datetime.now(UTC)
         asked = message_step(thread_id, question_id, "user_message", user, question, at)
         told = message_step(thread_id, message_id(question_id), "assistant_message", ASSISTANT, sentence, at)
-        self._outbox.put(StepUpdate(asked | {"metadata": {"refused": True}}))
-        self._outbox.put(StepUpdate(told | {"error": sentence}))
+        self._outbox.put_step(asked | {"metadata": {"refused": True}})
+        self._outbox.put_step(told | {"error": sentence})

@@ -14,7 +14,18 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRUBBED = ("OPENAI_", "LITERAL_", "CHAINLIT_", "CHAT_", "PROCESS_", "DASHBOARD_", "AGENT_", "MODEL_", "WEATHER_", "OFFLINE_")
+SCRUBBED = (
+    "OPENAI_",
+    "LITERAL_",
+    "CHAINLIT_",
+    "CHAT_",
+    "PROCESS_",
+    "DASHBOARD_",
+    "AGENT_",
+    "MODEL_",
+    "WEATHER_",
+    "OFFLINE_",
+)
 SCRUBBED_NAMES = ("CI", "DATABASE_URL", "PUBLIC_URL", "RECORDING", "DATA_DIR", "HOST", "PORT", "SYSTEM_PROMPT")
 
 

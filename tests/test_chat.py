@@ -20,14 +20,15 @@ TWO_CITIES = "What's the weather in San Francisco and Paris?"
 SHOWN = ("id", "parentId", "type", "name", "input", "output", "isError")
 
 
-def recorded(app: AppProcess, thread_id: str) -> Any:
-    """Return a thread as the SDK reads it from the app's own server, once its last run is closed."""
+def recorded(app: AppProcess, thread_id: str, runs: int = 1) -> Any:
+    """Return a thread as the SDK reads it from the app's own server, once it has so many runs and all are closed."""
     key = (app.data / "literal-api-key").read_text().strip()
     api = LiteralAPI(api_key=key, url=f"{app.url}/literal")
 
     def closed() -> bool:
         thread = api.get_thread(thread_id)
-        return bool(thread) and all(step.end_time for step in thread.steps)
+        steps = thread.steps if thread else []
+        return sum(step.type == "run" for step in steps) == runs and all(step.end_time for step in steps)
 
     wait_until(closed, 10, lambda: f"Thread {thread_id} is not recorded to its end:\n{app.text()[-2000:]}")
     return api.get_thread(thread_id)
@@ -115,7 +116,7 @@ async def test_a_resumed_thread_knows_what_the_tools_said(start_app: Callable[..
 
     async with ChatTab(app.url, thread_id) as tab:
         await tab.ask("And in Tokyo?")
-    thread = recorded(app, thread_id)
+    thread = recorded(app, thread_id, runs=2)
 
     last = max((step for step in thread.steps if step.type == "llm"), key=lambda step: step.start_time)
     sent = [message["role"] for message in last.generation.messages]
@@ -164,7 +165,7 @@ async def test_two_tabs_see_each_others_turns(app: AppProcess) -> None:
 
     questions = {step["output"] for step in second.steps() if step["type"] == "user_message"}
     assert questions == {"What is 2 + 3?", "What is 200 + 300?"}  # its own is drawn by the browser
-    thread = recorded(app, thread_id)
+    thread = recorded(app, thread_id, runs=3)
     last = max((step for step in thread.steps if step.type == "llm"), key=lambda step: step.start_time)
     assert sum(message["role"] == "user" for message in last.generation.messages) == 3
 
@@ -180,7 +181,7 @@ async def test_stop_ends_the_turn_and_the_next_question_works(start_app: Callabl
         thread_id = await tab.thread()
         stopped = recorded(app, thread_id)
         await tab.ask("What is 2 + 3?")
-    thread = recorded(app, thread_id)
+    thread = recorded(app, thread_id, runs=2)
 
     run = next(step for step in stopped.steps if step.type == "run")
     assert run.metadata["outcome"] == "cancelled"

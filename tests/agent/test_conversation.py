@@ -190,3 +190,34 @@ async def test_stop_all_waits_for_orderly_ends() -> None:
     await conversations.stop_all(5)
 
     assert all(turn.finished.done() for turn in turns)
+
+
+async def test_newer_code_takes_over_conversations_and_waits_for_their_turns() -> None:
+    """After a save new objects go on where the old ones are: busy until the old turn ends, then with its messages."""
+    older, newer = Conversations(), Conversations()
+    quiet = older.open("u", "quiet", [asked("a")])
+    busy = older.open("u", "busy")
+    turn = await busy.ask(asked("b"), until_stopped, None, client="chat")
+
+    newer.take_over(older)
+
+    assert newer.open("u", "quiet").messages == quiet.messages
+    with pytest.raises(ConversationBusyError):
+        await newer.open("u", "busy").ask(asked("c"), echo, None, client="chat")
+    waiting = asyncio.create_task(newer.open("u", "busy").ask(asked("d"), echo, None, client="http", history=[]))
+    turn.stop()
+    await (await waiting).finished
+    assert [message["content"] for message in newer.open("u", "busy").messages] == ["d", "1: d"]
+
+
+async def test_newer_code_has_the_messages_of_a_turn_that_ended_meanwhile() -> None:
+    """What the older code's last turn said is part of the conversation when the next question comes."""
+    older, newer = Conversations(), Conversations()
+    turn = await older.open("u", "t").ask(asked("a"), echo, None, client="chat")
+    newer.take_over(older)
+    await turn.finished
+
+    following = await newer.open("u", "t").ask(asked("b"), echo, None, client="chat")
+
+    assert (await following.finished).text == "3: b"
+    assert not following.first

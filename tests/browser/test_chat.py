@@ -14,6 +14,7 @@ def ask(page: Page, question: str) -> None:
     """Type a question and send it."""
     page.locator("#chat-input").click()
     page.keyboard.type(question)
+    expect(page.locator("#chat-submit")).to_be_enabled()  # which it is once the socket is open
     page.keyboard.press("Enter")
 
 
@@ -50,7 +51,7 @@ def test_two_cities_reload_resume_go_on_and_review(app: AppProcess, page: Page) 
         page.locator('a[href*="/logs/threads/"]').last.click()
     review = opened.value
     review.wait_for_load_state()
-    assert f"/literal/projects/verbatim-" in review.url
+    assert "/literal/projects/verbatim-" in review.url
     assert f"/logs/threads/{thread}?currentStepId=" in review.url
     for city in ("San Francisco", "Paris", "Tokyo"):
         expect(review.get_by_text(city).first).to_be_attached()
@@ -77,8 +78,9 @@ def test_a_failing_tool_is_marked(app: AppProcess, page: Page) -> None:
     ask(page, "What is 10**10**10?")
     answers(page, 1)
 
-    step = page.locator(".ai-message", has_text="Used calculate")
-    expect(step.locator("svg.text-destructive, .text-red-500, .bg-destructive").first).to_be_visible()
+    expect(page.locator("svg.fill-destructive")).to_have_count(1)
+    page.get_by_text("Used calculate").click()
+    expect(page.get_by_text("Error: calculate failed")).to_be_visible()
 
 
 def test_a_starter_asks_its_question(app: AppProcess, page: Page) -> None:
@@ -117,21 +119,23 @@ def test_rename_and_delete(app: AppProcess, page: Page) -> None:
     answers(page, 1)
     page.wait_for_url(re.compile("/thread/"))
     address = page.url
-    item = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="What is 6 * 7?"))
+    options = page.locator("#thread-options").first  # the newest thread's
 
-    item.get_by_role("button").click()
+    options.click()
     page.get_by_role("menuitem", name="Rename").click()
-    page.get_by_role("textbox").last.fill("The answer")
-    page.get_by_role("button", name="Rename").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("The answer")
+    dialog.get_by_role("button", name="Rename").click()
     expect(page.get_by_role("link", name="The answer")).to_be_visible()
 
     page.reload()
-    item = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="The answer"))
-    item.get_by_role("button").click()
+    expect(page.get_by_role("link", name="The answer")).to_be_visible()
+    options.click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Confirm").click()
     expect(page.get_by_role("link", name="The answer")).to_have_count(0)
     page.goto(address)
+    expect(page.locator("#chat-input")).to_be_visible()
     expect(page.get_by_text("What is 6 * 7?")).to_have_count(0)
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from recording import outbox as outbox_module
 from recording.client import LiteralAPI
-from recording.outbox import Outbox, StepDelete, StepUpdate, ThreadUpdate
+from recording.outbox import Outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -48,16 +48,19 @@ class Server:
         return response
 
 
-def step(step_id: str) -> StepUpdate:
-    return StepUpdate({"id": step_id, "threadId": "t", "type": "tool"})
+def step(step_id: str) -> dict[str, Any]:
+    return {"id": step_id, "threadId": "t", "type": "tool"}
 
 
 async def test_updates_arrive_in_order_and_in_batches() -> None:
     """Steps in a row share a request; a thread between them keeps its place."""
     server = Server()
     outbox = Outbox(server.api)
-    for update in (ThreadUpdate("t", name="n"), step("1"), step("2"), StepDelete("1"), step("3")):
-        outbox.put(update)
+    outbox.put_thread("t", name="n")
+    outbox.put_step(step("1"))
+    outbox.put_step(step("2"))
+    outbox.put_deletion("1")
+    outbox.put_step(step("3"))
 
     outbox.start()
 
@@ -76,7 +79,7 @@ async def test_a_server_that_fails_is_asked_again(status: int, monkeypatch: pyte
     outbox = Outbox(server.api)
     outbox.start()
 
-    outbox.put(step("1"))
+    outbox.put_step(step("1"))
 
     assert await outbox.flush(5)
     assert (server.received, outbox.lost) == ([["1"]], 0)
@@ -99,7 +102,7 @@ async def test_one_refused_update_does_not_hold_the_others_up(
     server.answer = lambda variables: JSONResponse(refusal) if "bad" in variables.values() else fine(variables)
     outbox = Outbox(server.api)
     for step_id in ("1", "bad", "2"):
-        outbox.put(step(step_id))
+        outbox.put_step(step(step_id))
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         outbox.start()
@@ -119,7 +122,7 @@ async def test_at_the_limit_the_newest_are_refused_with_a_word(caplog: pytest.Lo
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         for step_id in ("1", "2", "3"):
-            outbox.put(step(step_id))
+            outbox.put_step(step(step_id))
     outbox.start()
 
     assert await outbox.flush(5)
@@ -136,7 +139,7 @@ async def test_stopping_with_a_dead_server_ends_in_time_and_says_what_is_unsent(
     api = LiteralAPI("http://127.0.0.1:9", "key")  # the discard port: nobody listens
     outbox = Outbox(api)
     outbox.start()
-    outbox.put(step("1"))
+    outbox.put_step(step("1"))
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         await asyncio.wait_for(outbox.stop(0.05), 5)
