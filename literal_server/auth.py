@@ -40,7 +40,7 @@ class KeyRing:
     async def load(cls, session: AsyncSession) -> "KeyRing":
         """Read the keys that are not revoked."""
         rows = await session.execute(select(ApiKey.digest, ApiKey.project_id).where(ApiKey.revoked_at.is_(None)))
-        return cls(dict(row.tuple() for row in rows))
+        return cls({row.digest: row.project_id for row in rows})
 
     def project_of(self, key: str | None) -> str | None:
         """Answer the project that a key opens; it takes the same time whether and where a key matches."""

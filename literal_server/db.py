@@ -8,7 +8,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import ColumnElement, Connection, Text, cast, event, exists, func, select, text
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -82,8 +82,8 @@ def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry
     adapted.create_function("casefold", 1, _casefold, deterministic=True)
 
 
-def _casefold(value: object) -> str | None:
-    return None if value is None else str(value).casefold()
+def _casefold(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace").casefold()
 
 
 def _begin(connection: Connection) -> None:
@@ -103,7 +103,8 @@ def contains(expression: ColumnElement[Any], needle: str) -> ColumnElement[bool]
     """Say in SQL that the text holds the needle, whatever the case; SQL's own folding knows ASCII only."""
     if needle.isascii():
         return cast(expression, Text).icontains(needle, autoescape=True)
-    return func.instr(func.casefold(expression), needle.casefold()) > 0
+    # As bytes, because a text out of JSON may hold a lone surrogate, which is no text to the driver.
+    return func.instr(func.casefold(cast(expression, LargeBinary)), needle.casefold()) > 0
 
 
 def any_of(json_list: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:

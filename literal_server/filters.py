@@ -47,10 +47,16 @@ class Filter:
         """Take a filter from its input object. Raises Refused."""
         path = given.get("path")
         parts = path if isinstance(path, list) else [] if path in (None, "") else [path]
-        keys = tuple(str(part) for part in parts)
+        keys = tuple(json_text.encodable(str(part)) for part in parts)
         if any('"' in key for key in keys):
             raise Refused("A filter's path must not hold a quotation mark.")
-        return cls(given["field"], given["operator"], given.get("value"), keys)
+        return cls(given["field"], given["operator"], _encodable(given.get("value")), keys)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [json_text.encodable(one) if isinstance(one, str) else one for one in value]
+    return json_text.encodable(value) if isinstance(value, str) else value
 
 
 def conditions(fields: Mapping[str, Field], given: Sequence[Mapping[str, Any]] | None) -> list[Condition]:

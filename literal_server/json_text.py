@@ -31,6 +31,11 @@ def _null(_name: str) -> None:
     return None
 
 
+def encodable(text: str) -> str:
+    """Answer a text that UTF-8 can hold: lone surrogates become the replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def is_nested_deeper(value: Any, levels: int) -> bool:
     """Say whether lists and objects lie in each other more than so many levels deep."""
     layer = [value] if isinstance(value, dict | list) else []

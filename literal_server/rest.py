@@ -57,8 +57,13 @@ async def graphql(request: Request) -> Response:
     text, variables = body.get("query"), body.get("variables")
     if not isinstance(text, str) or not isinstance(variables, dict | None):
         return JsonResponse(refusal('The body is {"query": text, "variables": object}.'), 400)
+    # Ids and names are compared as well as stored: they lose here what the database could not hold.
+    variables = {
+        name: json_text.encodable(value) if isinstance(value, str) else value
+        for name, value in (variables or {}).items()
+    }
     caller = Caller(project, _header(request, "x-env"), _header(request, "x-client-name"))
-    return JsonResponse(await api.graph.answer(text, variables or {}, caller))
+    return JsonResponse(await api.graph.answer(text, variables, caller))
 
 
 async def my_project(request: Request) -> Response:

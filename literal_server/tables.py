@@ -10,6 +10,8 @@ from sqlalchemy import JSON, BigInteger, Dialect, Index, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from literal_server import json_text
+
 
 class PlainText(TypeDecorator[str]):
     """Text of any length; lone surrogates, which no database encodes, become the replacement character."""
@@ -19,9 +21,7 @@ class PlainText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the base's shape
         """Make the text encodable."""
-        if value is None or value.isascii():
-            return value
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return None if value is None else json_text.encodable(value)
 
 
 class Base(DeclarativeBase):

@@ -7,7 +7,7 @@ import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from literal_server import clock
+from literal_server import clock, json_text
 
 LONGEST_TEXT = 100_000
 _LONGEST_MARKDOWN = 50_000
@@ -50,7 +50,7 @@ def shortened(text: str) -> str:
     """Cut a text that would choke a browser, and say so; lone surrogates become the replacement character."""
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]}\n… {len(text) - LONGEST_TEXT:,} more characters are stored"
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
+    return json_text.encodable(text).replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def count(number: float | None) -> str:

@@ -32,7 +32,9 @@ async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIt
 @pytest.fixture
 async def http(server: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(server)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers={"x-api-key": KEY}) as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers={"x-api-key": KEY}
+    ) as client:
         yield client
 
 

@@ -30,7 +30,7 @@ def test_folder_is_for_its_owner(tmp_path: Path) -> None:
 def test_second_process_is_turned_away(tmp_path: Path) -> None:
     """Another process that holds the folder is named as the reason, and its end frees the folder."""
     command = [sys.executable, "-c", TAKE_AND_WAIT, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()) as other:  # noqa: S603 - our own code
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path.cwd()) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"taken\n"
         with pytest.raises(DataFolderInUse, match="in use by another process"):

@@ -1,0 +1,207 @@
+"""The pages: who may read them, what they show, and that nothing they show can run."""
+
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from literal_server import auth
+from literal_server.app import create_app
+from literal_server.dashboard import text, views
+from literal_server.settings import ServerSettings
+from literal_server.steps import FullStep
+from literal_server.tables import Step
+from tests.literal_server.wire import KEY, Wire
+
+pytestmark = pytest.mark.anyio
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+@pytest.fixture
+def threads_page(server: Starlette) -> str:
+    return f"/projects/{server.state.api.project}/logs/threads"
+
+
+@pytest.fixture
+async def thread_page(wire: Wire, threads_page: str) -> str:
+    """The address of a thread in which every text is hostile."""
+    await wire.report(
+        {"id": "m", "threadId": "t", "type": "user_message", "startTime": "2025-01-01T00:00:00Z",
+         "output": {"content": f"Hello **you** {HOSTILE} [x](javascript:alert(3)) ![y](http://evil.test/z.png)"}},
+        {"id": "r", "threadId": "t", "parentId": "m", "type": "run", "name": HOSTILE,
+         "startTime": "2025-01-01T00:00:01Z"},
+        {"id": "tool", "threadId": "t", "parentId": "r", "type": "tool", "name": "search", "input": {"q": HOSTILE},
+         "startTime": "2025-01-01T00:00:02Z", "endTime": "2025-01-01T00:00:04.5Z", "error": HOSTILE, "tags": [HOSTILE]},
+        {"id": "l", "threadId": "t", "parentId": "r", "type": "llm", "startTime": "2025-01-01T00:00:05Z",
+         "generation": {"model": HOSTILE, "messages": [{"role": HOSTILE, "content": HOSTILE}, HOSTILE, 7],
+                        "messageCompletion": {"role": "assistant", "tool_calls": [{"x": HOSTILE}]},
+                        "settings": {"temperature": 0}, "inputTokenCount": 1200, "ttFirstToken": 350.0}},
+    )  # fmt: skip
+    return f"{threads_page}/t"
+
+
+async def test_home_leads_to_the_threads(http: httpx.AsyncClient, threads_page: str) -> None:
+    """The root and the project lead to the list."""
+    for path in ("/", threads_page.removesuffix("/logs/threads")):
+        response = await http.get(path)
+        assert (response.status_code, response.headers["location"]) == (307, threads_page)
+
+
+async def test_empty_list_says_how_to_connect(http: httpx.AsyncClient, threads_page: str) -> None:
+    """With nothing recorded the page names the two settings of a client, and does not show the key."""
+    page = (await http.get(threads_page)).text
+    assert "LITERAL_API_URL=http://localhost" in page
+    assert "LITERAL_API_KEY" in page
+    assert KEY not in page
+
+
+async def test_nothing_hostile_runs(http: httpx.AsyncClient, threads_page: str, thread_page: str, wire: Wire) -> None:
+    """Script, HTML, pictures and links of recorded texts are shown as text under a policy that runs none of it."""
+    await wire.post('mutation { upsertThread(id: "t", name: "<script>alert(0)</script>", tags: ["<b>"]) { id } }')
+    for path in (threads_page, thread_page):
+        response = await http.get(path)
+        assert response.status_code == 200
+        assert "<script>alert" not in response.text
+        assert "<img src=x" not in response.text
+        assert 'src="http://evil' not in response.text
+        assert 'href="javascript' not in response.text
+        assert "&lt;script&gt;alert" in response.text
+        policy = response.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "unsafe" not in policy
+        assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_thread_shows_what_happened(http: httpx.AsyncClient, thread_page: str) -> None:
+    """Messages are Markdown, steps show times, tokens, arguments and errors, and the chat is one link away."""
+    page = (await http.get(thread_page)).text
+    for part in ("<strong>you</strong>", "2.5 s", "1,200", "350 ms", "Arguments", 'class="error"', 'href="/thread/t"'):
+        assert part in page, part
+
+
+async def test_current_step_is_open_and_marked(http: httpx.AsyncClient, thread_page: str) -> None:
+    """The step of the address is marked and everything around it is open; an unknown one marks nothing."""
+    page = (await http.get(thread_page, params={"currentStepId": "l"})).text
+    (marked,) = [line for line in page.splitlines() if 'aria-current="step"' in line]
+    assert 'data-step="l"' in marked
+    assert marked.rstrip().endswith(" open>")
+    assert 'aria-current="step"' not in (await http.get(thread_page, params={"currentStepId": "x"})).text
+
+
+async def test_list_shows_the_totals(http: httpx.AsyncClient, thread_page: str, threads_page: str) -> None:
+    """A line tells user, turns, errors and where the thread is."""
+    page = (await http.get(threads_page)).text
+    assert f'href="{thread_page}"' in page
+    assert "anonymous" in page
+    assert '<span class="bad">1</span>' in page
+
+
+async def test_list_is_paged(http: httpx.AsyncClient, threads_page: str, wire: Wire) -> None:
+    """Older and newer threads are a link away, and a wrong cursor is an error page."""
+    await wire.report(*({"id": f"s{n}", "threadId": f"t{n:02}"} for n in range(60)))
+    first = (await http.get(threads_page)).text
+    older = first.split('rel="next" href="')[1].split('"')[0]
+    second = (await http.get(threads_page + older)).text
+    assert first.count('<th scope="row">') == 50
+    assert second.count('<th scope="row">') == 10
+    newer = second.split('rel="prev" href="')[1].split('"')[0]
+    assert (await http.get(threads_page + newer)).text.count('<th scope="row">') == 50
+    assert (await http.get(f"{threads_page}?after=x")).status_code == 400
+
+
+async def test_missing_pages(http: httpx.AsyncClient, threads_page: str) -> None:
+    """What is not there, and any other project, is the same page of our own look."""
+    for path in (
+        f"{threads_page}/nothing",
+        "/projects/other/logs/threads",
+        "/projects/other/logs/threads/t",
+        "/nothing",
+    ):
+        response = await http.get(path)
+        assert response.status_code == 404
+        assert "There is nothing here" in response.text
+    assert (await http.get("/api/nothing")).json()["errors"]
+
+
+async def test_ids_of_any_characters_have_a_page(http: httpx.AsyncClient, threads_page: str, wire: Wire) -> None:
+    """The link in the list leads to the thread whatever its id holds."""
+    for identity in ("a/b", "a b?c#d", "ä%2F", "...", '"<'):
+        await wire.report({"id": f"s{identity}", "threadId": identity, "type": "user_message", "output": identity})
+    page = (await http.get(threads_page)).text
+    links = [part.split('"')[0] for part in page.split(f'href="{threads_page}/')[1:]]
+    assert len(links) == 5
+    for link in links:
+        assert (await http.get(f"{threads_page}/{link}")).status_code == 200, link
+
+
+async def test_door(tmp_path: Path) -> None:
+    """A wrong password is asked again, the right one reads, and static files need none."""
+    settings = ServerSettings(data_dir=tmp_path, api_key=SecretStr(KEY))
+    app = create_app(settings, auth.basic_login("admin", "pässword"))
+    async for client in mounted(app, ""):
+        refused = await client.get("/")
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Basic")
+        for given, status in (("admin:pässword", 307), ("admin:wrong", 401), ("x:pässword", 401), ("", 401)):
+            token = base64.b64encode(given.encode()).decode()
+            assert (await client.get("/", headers={"authorization": f"Basic {token}"})).status_code == status
+        assert (await client.get("/static/tokens.css")).status_code == 200
+
+
+async def test_only_this_machine_reads_without_a_door(tmp_path: Path) -> None:
+    """With nothing said about people, a request that came through a proxy is turned away, without a password box."""
+    async for client in mounted(create_app(ServerSettings(data_dir=tmp_path)), ""):
+        assert (await client.get("/")).status_code == 307
+        refused = await client.get("/", headers={"x-forwarded-for": "1.2.3.4"})
+        assert refused.status_code == 401
+        assert "www-authenticate" not in refused.headers
+
+
+async def test_links_honour_the_mount(tmp_path: Path) -> None:
+    """Mounted below another application all links stay below the mount."""
+    app = create_app(ServerSettings(data_dir=tmp_path, api_key=SecretStr(KEY)), auth.anyone)
+    async for client in mounted(app, "/literal"):
+        home = await client.get("/literal/")
+        assert home.headers["location"].startswith("/literal/projects/")
+        page = (await client.get(home.headers["location"])).text
+        assert 'href="/literal/static/pages.css"' in page
+        assert "LITERAL_API_URL=http://localhost/literal" in page
+        assert (await client.get("/literal/static/pages.css")).status_code == 200
+        project = await client.post("/literal/api/my-project", json={}, headers={"x-api-key": KEY})
+        assert project.json()["projectId"] in home.headers["location"]
+        assert (await client.post("/literal/api/nothing")).json()["errors"]
+
+
+async def mounted(app: Starlette, path: str) -> AsyncIterator[httpx.AsyncClient]:
+    outer: Any = Starlette(routes=[Mount(path, app)]) if path else app
+    transport = httpx.ASGITransport(outer)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        yield client
+
+
+async def test_endless_nesting_is_folded_flat() -> None:
+    """A thousand steps in each other are shown only so deep, and none is lost."""
+    chain = [FullStep(Step(id=f"{n}", type="tool"), f"{n - 1}" if n else None) for n in range(1_000)]
+    (node,) = views.nest(chain, "999")
+    depth, count = 0, 1
+    while node.children:
+        depth, count, node = depth + 1, count + len(node.children), node.children[0]
+    assert depth == views.DEEPEST
+    assert count == 1_000
+
+
+async def test_giant_texts_are_cut() -> None:
+    """Five megabytes become a readable piece that says how much more there is."""
+    assert len(text.plain("x" * 5_000_000)) < 101_000
+    assert "more characters are stored" in text.plain("x" * 5_000_000)
+    assert len(text.markdown(text.make_markdown(), "* " * 2_500_000)) < 210_000
