@@ -9,6 +9,8 @@ from filelock import FileLock, Timeout
 from literal_server.errors import DataFolderInUse
 from literal_server.settings import ServerSettings
 
+__all__ = ["DataFolderInUse", "initial_api_key", "key_file", "lock_data_folder", "make_data_folder"]
+
 KEY_FILE = "literal-api-key"
 LOCK_FILE = "in-use.lock"
 

@@ -1,5 +1,7 @@
 """A server in this process, and one on a port of its own."""
 
+import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -12,13 +14,30 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from literal_server.app import create_app
+from literal_server.db import Database
 from literal_server.guard import Guard
 from literal_server.settings import ServerSettings
 from tests.literal_server.wire import KEY, Wire
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, to be copied: making them takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "literal.db"
+
+    async def make() -> None:
+        database = Database(path)
+        await database.migrate()
+        await database.close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-def server_settings(tmp_path: Path) -> ServerSettings:
+def server_settings(tmp_path: Path, migrated: Path) -> ServerSettings:
+    (tmp_path / "data").mkdir()
+    shutil.copy(migrated, tmp_path / "data")
     return ServerSettings(data_dir=tmp_path / "data", api_key=SecretStr(KEY), chat_url="/thread/{thread_id}")
 
 

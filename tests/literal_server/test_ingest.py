@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from literalai.api.helpers import gql
 
 from literal_server import ingest, threads
 from literal_server.ingest import Share, StepReport
-from tests.literal_server.wire import Wire
+from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +85,13 @@ async def test_absent_and_empty_keep(wire: Wire) -> None:
     """A value that is not given, null or empty never covers what is stored."""
     full = {"id": "s", "threadId": "t", "type": "llm", "name": "model", "output": {"content": "text"}, "endTime": END}
     await wire.report(full)
-    for nothing in ({}, {"output": {"content": ""}}, {"output": {}}, {"name": "", "type": "undefined"}):
+    nothings: tuple[dict[str, Any], ...] = (
+        {},
+        {"output": {"content": ""}},
+        {"output": {}},
+        {"name": "", "type": "undefined"},
+    )
+    for nothing in nothings:
         await wire.report({"id": "s", **nothing})
     step = await wire.step("s")
     assert (step["output"], step["name"], step["type"]) == ({"content": "text"}, "model", "llm")

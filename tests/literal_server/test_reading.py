@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from literalai.api.helpers import gql
 from literalai.observability.thread import Thread
 
 from literal_server import tree
 from literal_server.tables import Step
-from tests.literal_server.wire import Wire
+from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
 

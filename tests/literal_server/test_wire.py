@@ -5,13 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from literalai.api.helpers import gql
 from starlette.applications import Starlette
 
 from literal_server import threads
 from literal_server.graphql import service
 from literal_server.threads import ThreadReport
-from tests.literal_server.wire import Wire
+from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.anyio
 async def test_wrong_key_is_refused_in_the_form_of_graphql(http: httpx.AsyncClient, key: str) -> None:
     """A missing or wrong key is 401 with an error that clients can read, on every address of the API."""
     for path in ("/api/graphql", "/api/my-project"):
-        response = await http.post(path, json={"query": "{__typename}"}, headers={"x-api-key": key.encode()})
+        response = await http.post(path, json={"query": "{__typename}"}, headers={b"x-api-key": key.encode()})
         assert response.status_code == 401
         assert "key" in response.json()["errors"][0]["message"]
 
