@@ -68,7 +68,7 @@ def forget(thread_id: str) -> None:
     house.conversations.forget(thread_id)
 
 
-@cl.data_layer
+@cl.data_layer  # type: ignore[arg-type]
 def data_layer() -> ChainlitLayer | None:
     """Return the layer behind sidebar and resume; without recording there is none (and no other by environment)."""
     if house.kept.api is None or house.kept.outbox is None:
@@ -92,7 +92,7 @@ else:
 
 
 @cl.set_starters
-async def starters() -> list[cl.Starter]:
+async def starters(user: cl.User | None) -> list[cl.Starter]:  # noqa: ARG001 - Chainlit's signature
     """Return questions that show what the agent can do."""
     return [
         cl.Starter(label="Weather in two cities", message="What's the weather in San Francisco and Paris?"),
@@ -132,7 +132,7 @@ async def on_chat_start() -> None:
 async def on_chat_resume(thread: ThreadDict) -> None:
     """Go on with a recorded thread; safe to run twice, as it does after a lost connection."""
     cl.chat_context.clear()  # Chainlit adds all messages once more on each call, and would delete by that list
-    session = cl.context.session
+    session = this_session()
     user = user_of(session)
     if house.conversations.find(user, thread["id"]) is None:
         recorded = await house.lookup(thread["id"])
@@ -144,7 +144,7 @@ async def on_chat_resume(thread: ThreadDict) -> None:
 @in_plain_words
 async def on_message(message: cl.Message) -> None:
     """Answer one question; the turn lives in the conversation and goes on when this tab is closed."""
-    session = cl.context.session
+    session = this_session()
     session.current_task = asyncio.current_task()  # so that Stop ends this, however it was started
     conversation = conversation_of(session)
     screen = show(conversation, session)
@@ -177,7 +177,7 @@ async def finish(turn: Turn) -> None:
 
 async def refuse(message: cl.Message, screen: "Screen") -> None:
     """Tell that another question is being answered; record this one all the same."""
-    session = cl.context.session
+    session = this_session()
     if house.recorder:
         house.recorder.refused(
             thread_id=session.thread_id,
@@ -189,9 +189,16 @@ async def refuse(message: cl.Message, screen: "Screen") -> None:
     await screen.say(BUSY, message_id(message.id))
 
 
+def this_session() -> WebsocketSession:
+    """Return the session that a hook runs for; hooks run for tabs only, as no other client type is connected."""
+    return cast(WebsocketSession, cl.context.session)
+
+
 def user_of(session: WebsocketSession) -> str:
-    """Return the name of the person behind a session; a login is always configured."""
-    return str(session.user.identifier)
+    """Return the name of the person behind a session."""
+    if session.user is None:
+        raise RuntimeError("A session without a user: a login is always configured, so Chainlit lets none in.")
+    return session.user.identifier
 
 
 def conversation_of(session: WebsocketSession) -> Conversation:

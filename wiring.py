@@ -30,7 +30,8 @@ from agent.offline import offline_model
 from agent.toolbox import Toolbox
 from literal_server.app import create_app
 from literal_server.auth import basic_login
-from literal_server.data_folder import DataFolderInUse, initial_api_key, lock_data_folder
+from literal_server.data_folder import initial_api_key, lock_data_folder
+from literal_server.errors import DataFolderInUse
 from literal_server.guard import Guard, is_local_request
 from literal_server.settings import ServerSettings
 from local_assets import LocalAssets

@@ -19,6 +19,7 @@ from chainlit.element import Element, ElementDict
 from chainlit.step import StepDict
 from chainlit.types import Feedback, FeedbackDict, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
+from literalai.my_types import User as StoredUser
 from literalai.observability.thread import Thread
 
 from recording.client import LiteralAPI, RecordingError
@@ -64,7 +65,7 @@ class ChainlitLayer(BaseDataLayer):
         if identifier in self._users:
             return self._users[identifier]
         user = await self._api.get_user(identifier=identifier)
-        return self._remember(user.id, user.identifier, user.metadata, user.created_at) if user else None
+        return self._remember(user) if user else None
 
     async def create_user(self, user: User) -> PersistedUser | None:
         """Return the stored user of this name, made now if there is none."""
@@ -72,12 +73,17 @@ class ChainlitLayer(BaseDataLayer):
         if not found:
             found = await self._api.create_user(identifier=user.identifier, metadata=user.metadata)
         elif user.metadata and found.metadata != user.metadata:
-            found = await self._api.update_user(id=found.id, metadata=user.metadata)
-        return self._remember(found.id, found.identifier, user.metadata, found.created_at)
+            found = await self._api.update_user(id=found.id or "", metadata=user.metadata)
+        return self._remember(found)
 
-    def _remember(self, user_id: str, identifier: str, metadata: Any, created_at: Any) -> PersistedUser:
-        user = PersistedUser(id=user_id, identifier=identifier, metadata=metadata or {}, createdAt=created_at or "")
-        self._users[identifier] = user
+    def _remember(self, stored: StoredUser) -> PersistedUser:
+        user = PersistedUser(
+            id=stored.id or "",
+            identifier=stored.identifier or "",
+            metadata=stored.metadata or {},
+            createdAt=stored.created_at or "",
+        )
+        self._users[user.identifier] = user
         if len(self._users) > USERS_REMEMBERED:
             self._users.popitem(last=False)
         return user
@@ -228,7 +234,7 @@ def _to_literal(step: StepDict) -> dict[str, Any]:
     }
     for key in ("input", "output"):
         if step.get(key):
-            literal[key] = {"content": step[key]}  # type: ignore[literal-required]
+            literal[key] = {"content": step[key]}
     if step.get("isError"):
         literal["error"] = step.get("output") or "failed"
     return literal

@@ -143,7 +143,8 @@ class Outbox:
         first = batch[0]
         match first:
             case _Step():
-                await self._api.send_steps([dict(u.step) for u in batch if isinstance(u, _Step)])  # type: ignore[arg-type]
+                steps: list[Any] = [dict(update.step) for update in batch if isinstance(update, _Step)]
+                await self._api.send_steps(steps)
             case _Thread():
                 await self._api.upsert_thread(
                     id=first.thread_id,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -47,14 +47,16 @@ def free_port() -> int:
 class AppProcess:
     """The app as a person starts it, on a free port with a data folder of its own."""
 
-    def __init__(self, data: Path, folder: Path = ROOT, watch: bool = False, **settings: str) -> None:
+    def __init__(
+        self, data: Path, folder: Path = ROOT, watch: bool = False, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.data = data
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"{data.name}-{self.port}.log"
         self._watch = ["-w"] if watch else []
-        self._environment = clean_environment() | {"DATA_DIR": str(data)} | settings
+        self._environment = clean_environment() | {"DATA_DIR": str(data), **(settings or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "AppProcess":

@@ -27,7 +27,7 @@ def start_app(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
     started: list[AppProcess] = []
 
     def start(data: Path | None = None, **settings: str) -> AppProcess:
-        started.append(AppProcess(data or tmp_path / "data", **settings))
+        started.append(AppProcess(data or tmp_path / "data", settings=settings))
         return started[-1].start()
 
     yield start

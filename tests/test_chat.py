@@ -27,7 +27,7 @@ def recorded(app: AppProcess, thread_id: str, runs: int = 1) -> Any:
 
     def closed() -> bool:
         thread = api.get_thread(thread_id)
-        steps = thread.steps if thread else []
+        steps = (thread.steps if thread else None) or []
         return sum(step.type == "run" for step in steps) == runs and all(step.end_time for step in steps)
 
     wait_until(closed, 10, lambda: f"Thread {thread_id} is not recorded to its end:\n{app.text()[-2000:]}")
@@ -53,7 +53,7 @@ async def test_a_turn_is_recorded_as_it_was_shown(app: AppProcess) -> None:
         "tool": 2,
         "assistant_message": 1,
     }
-    record = {step.id: chainlit_step(step.to_dict()) for step in thread.steps}
+    record: dict[str, Any] = {step.id: chainlit_step(step.to_dict()) for step in thread.steps}
     assert record.keys() == resumed.keys()
     for step_id, step in live.items():
         if step["type"] != "run":  # Chainlit's own

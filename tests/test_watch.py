@@ -23,7 +23,7 @@ def watched(tmp_path: Path) -> Iterator[AppProcess]:
         if not name.startswith(("tests/", "docs/", "bench/")) and (ROOT / name).exists():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
-    app = AppProcess(tmp_path / "data", folder=copy, watch=True, OFFLINE_TOKEN_SECONDS="0.15")
+    app = AppProcess(tmp_path / "data", folder=copy, watch=True, settings={"OFFLINE_TOKEN_SECONDS": "0.15"})
     yield app.start()
     app.stop()
 
@@ -70,7 +70,7 @@ def test_a_second_process_on_the_data_folder_says_so_and_stops(app: AppProcess) 
 def test_an_unsafe_start_is_refused_in_words(tmp_path: Path, settings: dict[str, str], named: list[str]) -> None:
     """What is missing is named, and the process ends before it listens."""
     with pytest.raises(pytest.fail.Exception) as ended:
-        AppProcess(tmp_path / "data", **settings).start()
+        AppProcess(tmp_path / "data", settings=settings).start()
 
     assert [name for name in named if name not in str(ended.value)] == []
     assert "Traceback" not in str(ended.value)

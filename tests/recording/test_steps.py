@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
-NEW = [
+NEW: list[Message] = [
     {"role": "assistant", "content": None, "tool_calls": [CALL]},
     {"role": "tool", "tool_call_id": "c", "content": "2"},
     {"role": "assistant", "content": "It is 2."},
