@@ -5,16 +5,20 @@ Chainlit runs this file at start and, under `-w`, again after each save. Whateve
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import wraps
+from types import FrameType
 from typing import Any, ParamSpec, cast
 
 import chainlit as cl
 from chainlit.config import HeaderLink, config
 from chainlit.emitter import ChainlitEmitter
 from chainlit.server import app as server
-from chainlit.session import WebsocketSession, ws_sessions_id
+from chainlit.server import sio
+from chainlit.session import WebsocketSession, ws_sessions_id, ws_sessions_sid
 from chainlit.types import ThreadDict
 
 from agent.conversation import Conversation, ConversationBusyError, Turn, TurnStarted
@@ -27,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 BUSY = "I am still answering the question before this one. Please ask again when I am done, or stop me first."
 BROKEN = "Something broke on our side, and it is in the log. What you wrote is kept; please ask again."
+SECONDS_TO_CLOSE = 2.0
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
 house: House = wire(server)
@@ -55,6 +60,36 @@ async def start() -> None:
         logger.exception("Verbatim could not start")
         raise SystemExit(1) from error
     show_links()
+    end_on_first_signal()
+
+
+def end_on_first_signal() -> None:
+    """See that one Ctrl-C or SIGTERM ends the app in order.
+
+    The web server waits for every open tab to go away, for ever; a second signal would then cut off what is unsent.
+    """
+    loop = asyncio.get_running_loop()
+
+    def chain(number: int, servers_own: Any) -> None:
+        def handle(received: int, frame: FrameType | None) -> None:
+            servers_own(received, frame)
+            asyncio.run_coroutine_threadsafe(hang_up(), loop)
+
+        signal.signal(number, handle)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        servers_own = signal.getsignal(number)
+        if callable(servers_own):
+            chain(number, servers_own)
+
+
+async def hang_up() -> None:
+    """Close the house and disconnect every tab; should the server still wait then, end the process as Chainlit does."""
+    await house.stop()
+    for socket_id in list(ws_sessions_sid):
+        await sio.disconnect(socket_id)
+    await asyncio.sleep(SECONDS_TO_CLOSE)
+    os._exit(0)
 
 
 @cl.on_app_shutdown

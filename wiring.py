@@ -117,6 +117,7 @@ class Kept:
     literal: Starlette | None = None
     running: AsyncExitStack = field(default_factory=AsyncExitStack)
     started: bool = False
+    closing: asyncio.Future[None] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,12 @@ class House:
         self.kept.started = True
 
     async def stop(self) -> None:
-        """End running turns in order, send what is left, and close."""
+        """End running turns in order, send what is left, and close; asked twice, it is done once and both wait."""
+        if self.kept.closing is None:
+            self.kept.closing = asyncio.ensure_future(self._close())
+        await self.kept.closing
+
+    async def _close(self) -> None:
         await self.conversations.stop_all(FLUSH_SECONDS)
         if self.kept.outbox:
             await self.kept.outbox.stop(FLUSH_SECONDS)

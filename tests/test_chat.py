@@ -232,3 +232,17 @@ async def test_another_persons_thread_does_not_open(start_app: Callable[..., App
     with pytest.raises(Exception, match="failed to connect"):
         async with ChatTab(app.url, "theirs"):
             pass
+
+
+async def test_one_signal_ends_the_app_although_a_tab_is_open(start_app: Callable[..., AppProcess]) -> None:
+    """SIGTERM during an answer, with the tab still there: the app ends, and the turn is recorded as stopped."""
+    app = start_app(OFFLINE_TOKEN_SECONDS="0.2")
+    async with ChatTab(app.url) as tab:
+        await tab.send("Hello!")
+        await tab.heard("stream_token")
+        thread_id = await tab.thread()
+        assert await asyncio.to_thread(app.stop) == 0
+    app.start()
+
+    run = next(step for step in recorded(app, thread_id).steps if step.type == "run")
+    assert run.metadata["outcome"] == "cancelled"

@@ -33,6 +33,10 @@ def test_two_cities_reload_resume_go_on_and_review(app: AppProcess, page: Page) 
     answers(page, 1)
     expect(page.get_by_text("sunny").last).to_be_visible()
 
+    link = page.get_by_role("link", name="Show in the record")
+    link.hover()
+    expect(page.get_by_role("tooltip")).to_have_text("Show in the record")
+
     page.wait_for_url(re.compile("/thread/"))
     thread = page.url.rsplit("/", 1)[-1]
     page.reload()
@@ -56,7 +60,7 @@ def test_two_cities_reload_resume_go_on_and_review(app: AppProcess, page: Page) 
     tools = review.locator("summary", has_text="get_current_weather")
     expect(tools).to_have_count(3)
     tools.last.click()
-    expect(review.get_by_text('"Tokyo"').last).to_be_visible()
+    expect(review.locator("pre", has_text="Tokyo").locator("visible=true").first).to_be_visible()
     review.get_by_role("link", name=re.compile("chat", re.IGNORECASE)).first.click()
     review.wait_for_url(f"{app.url}/thread/{thread}")
 
@@ -126,7 +130,7 @@ def test_rename_and_delete(app: AppProcess, page: Page) -> None:
     page.get_by_role("menuitem", name="Rename").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox").fill("The answer")
-    dialog.get_by_role("button", name="Rename").click()
+    dialog.get_by_role("button", name="Confirm").click()
     expect(page.get_by_role("link", name="The answer")).to_be_visible()
 
     page.reload()

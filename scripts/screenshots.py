@@ -1,0 +1,49 @@
+"""Takes the pictures of the documentation from the running app: `.venv/bin/python -m scripts.screenshots`."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.app_process import ROOT, AppProcess
+from tests.browser.chromium import find_chromium
+
+QUESTION = "What's the weather in San Francisco and Paris?"
+
+
+def main() -> None:
+    """Ask one question in a fresh app and keep what the chat and the review page show."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        app = AppProcess(Path(folder) / "data").start()
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        page = chromium.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light", locale="en-US")
+        try:
+            _chat(page, app.url)
+            _review(page, app.url)
+        finally:
+            chromium.close()
+            app.stop()
+
+
+def _chat(page: Page, url: str) -> None:
+    page.goto(url)
+    page.locator("#chat-input").fill(QUESTION)
+    expect(page.locator("#chat-submit")).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Show in the record")).to_have_count(1, timeout=30_000)
+    page.wait_for_url(re.compile("/thread/"))
+    page.get_by_text("Used get_current_weather Paris").click()
+    expect(page.get_by_text('"Paris"').first).to_be_visible()
+    page.screenshot(path=ROOT / "docs" / "chat.png")
+
+
+def _review(page: Page, url: str) -> None:
+    link = page.get_by_role("link", name="Show in the record").get_attribute("href") or ""
+    page.goto(url + link.partition("?")[0])
+    page.locator("summary", has_text="get_current_weather").first.click()
+    page.screenshot(path=ROOT / "docs" / "thread.png")
+
+
+if __name__ == "__main__":
+    main()
