@@ -137,7 +137,8 @@ def test_rename_and_delete(app: AppProcess, page: Page) -> None:
     expect(page.get_by_role("link", name="The answer")).to_be_visible()
     options.click()
     page.get_by_role("menuitem", name="Delete").click()
-    page.get_by_role("alertdialog").get_by_role("button", name="Confirm").click()
+    with page.expect_response(lambda answer: answer.request.method == "DELETE" and answer.ok):
+        page.get_by_role("alertdialog").get_by_role("button", name="Confirm").click()
     expect(page.get_by_role("link", name="The answer")).to_have_count(0)
     page.goto(address)
     expect(page.locator("#chat-input")).to_be_visible()
