@@ -9,6 +9,7 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -265,7 +266,7 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
         "type": step.get("type") or "undefined",
         "name": _label(step),
         "input": "" if ours else _shown(step.get("input")),
-        "output": "" if ours else _shown(step.get("output")) or (step.get("error") or ""),
+        "output": "" if ours else (_shown(step.get("output")) or step.get("error") or "") + _took(step),
         "isError": bool(step.get("error")) and not ours,
         "createdAt": step.get("startTime") or step.get("createdAt"),
         "start": step.get("startTime"),
@@ -293,6 +294,15 @@ def _label(step: Mapping[str, Any]) -> str:
         telling = (value for value in step["input"].values() if isinstance(value, str) and LABEL.fullmatch(value))
         return " ".join((name, *list(telling)[:1]))
     return name
+
+
+def _took(step: Mapping[str, Any]) -> str:
+    """Return how long a model call or a tool took, as a last line; the browser itself shows no times."""
+    start, end = step.get("startTime"), step.get("endTime")
+    if step.get("type") not in ("llm", "tool") or not start or not end:
+        return ""
+    seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    return f"\n\n*{seconds:.2f} s*"
 
 
 def _shown(value: Any) -> str:

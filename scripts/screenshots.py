@@ -35,14 +35,14 @@ def _chat(page: Page, url: str) -> None:
     page.wait_for_url(re.compile("/thread/"))
     page.get_by_text("Used get_current_weather Paris").click()
     expect(page.get_by_text('"Paris"').first).to_be_visible()
-    page.screenshot(path=ROOT / "docs" / "chat.png")
+    page.screenshot(path=ROOT / "docs" / "chat.png", animations="disabled")
 
 
 def _review(page: Page, url: str) -> None:
     link = page.get_by_role("link", name="Show in the record").get_attribute("href") or ""
     page.goto(url + link.partition("?")[0])
     page.locator("summary", has_text="get_current_weather").first.click()
-    page.screenshot(path=ROOT / "docs" / "thread.png")
+    page.screenshot(path=ROOT / "docs" / "thread.png", animations="disabled")
 
 
 if __name__ == "__main__":

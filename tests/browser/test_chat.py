@@ -75,6 +75,7 @@ def test_a_tool_shows_its_arguments_and_its_result(app: AppProcess, page: Page) 
 
     expect(page.get_by_text("17 * 4").last).to_be_visible()
     expect(page.get_by_text("68").first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+\.\d\d s$")).first).to_be_visible()
 
 
 def test_a_failing_tool_is_marked(app: AppProcess, page: Page) -> None:
