@@ -23,6 +23,7 @@ from chainlit.types import ThreadDict
 
 from agent.conversation import Conversation, ConversationBusyError, Turn, TurnStarted
 from agent.events import Event, TextDelta, TurnFinished, new_id
+from agent.json_text import whole_characters
 from recording.chainlit_layer import ChainlitLayer, chainlit_step
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
 from wiring import LITERAL_PATH, House, wire
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 BUSY = "I am still answering the question before this one. Please ask again when I am done, or stop me first."
 BROKEN = "Something broke on our side, and it is in the log. What you wrote is kept; please ask again."
 SECONDS_TO_CLOSE = 2.0
+SECONDS_TO_RESUME = 20.0
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
 house: House = wire(server)
@@ -164,15 +166,11 @@ async def on_chat_start() -> None:
 
 @cl.on_chat_resume
 @in_plain_words
-async def on_chat_resume(thread: ThreadDict) -> None:
+async def on_chat_resume(thread: ThreadDict) -> None:  # noqa: ARG001 - Chainlit's signature
     """Go on with a recorded thread; safe to run twice, as it does after a lost connection."""
     cl.chat_context.clear()  # Chainlit adds all messages once more on each call, and would delete by that list
     session = this_session()
-    user = user_of(session)
-    if house.conversations.find(user, thread["id"]) is None:
-        recorded = await house.lookup(thread["id"])
-        house.conversations.open(user, thread["id"], recorded.messages if recorded else None)
-    show(conversation_of(session), session)
+    show(await conversation_of(session), session)
 
 
 @cl.on_message
@@ -181,14 +179,13 @@ async def on_message(message: cl.Message) -> None:
     """Answer one question; the turn lives in the conversation and goes on when this tab is closed."""
     session = this_session()
     session.current_task = asyncio.current_task()  # so that Stop ends this, however it was started
-    conversation = conversation_of(session)
+    conversation = await conversation_of(session)
     screen = show(conversation, session)
-    screen.asking = message.id
     if house.recorder is None and not conversation.messages:
         await screen.say(NOT_RECORDED, parent=cl.context.current_run.id)
     try:
         turn = await conversation.ask(
-            {"role": "user", "content": message.content},
+            {"role": "user", "content": whole_characters(message.content)},
             house.answer,
             house.recorder,
             client="chat",
@@ -198,7 +195,17 @@ async def on_message(message: cl.Message) -> None:
     except ConversationBusyError:
         await refuse(message, screen)
     else:
+        screen.asking = message.id  # before any event of the turn: asking has started it, but not yet run it
         await finish(turn)
+
+
+@cl.on_stop
+@in_plain_words
+async def on_stop() -> None:
+    """Stop the turn that the tab shows, whichever tab has asked for it."""
+    turn = (await conversation_of(this_session())).turn
+    if turn:
+        turn.stop()
 
 
 async def finish(turn: Turn) -> None:
@@ -224,6 +231,15 @@ async def refuse(message: cl.Message, screen: "Screen") -> None:
     await screen.say(BUSY, message_id(message.id))
 
 
+async def refuse_event(socket_id: str, *_data: Any) -> None:
+    """Do nothing: Chainlit takes these events although the features behind them are switched off."""
+    logger.warning("Socket %s sent an event of a feature that is off", socket_id)
+
+
+for event_name in ("edit_message", "message_favorite", "audio_start", "audio_chunk", "audio_end"):
+    sio.on(event_name, refuse_event)
+
+
 def this_session() -> WebsocketSession:
     """Return the session that a hook runs for; hooks run for tabs only, as no other client type is connected."""
     return cast(WebsocketSession, cl.context.session)
@@ -236,9 +252,17 @@ def user_of(session: WebsocketSession) -> str:
     return session.user.identifier
 
 
-def conversation_of(session: WebsocketSession) -> Conversation:
-    """Return the conversation of a session's thread."""
-    return house.conversations.open(user_of(session), session.thread_id)
+async def conversation_of(session: WebsocketSession) -> Conversation:
+    """Return the conversation of a session's thread, rebuilt from the record where it is not open.
+
+    Raises ConnectionError when the record cannot be read: to go on without it would forget what was said.
+    """
+    user, thread_id = user_of(session), session.thread_id
+    known = house.conversations.find(user, thread_id)
+    if known is None and session.thread_id_to_resume:
+        recorded = await house.lookup(thread_id, SECONDS_TO_RESUME)
+        return house.conversations.open(user, thread_id, recorded.messages if recorded else None)
+    return known or house.conversations.open(user, thread_id)
 
 
 def show(conversation: Conversation, session: WebsocketSession) -> "Screen":

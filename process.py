@@ -20,6 +20,7 @@ from recording.history import RecordedThread
 
 logger = logging.getLogger(__name__)
 
+BROKEN = "Something broke on our side, and it is in the log. Please ask again."
 ALIASES = uuid.UUID("5f0c1f4e-3f0b-4a56-9d0e-0a6f4b0c9a51")
 
 
@@ -104,6 +105,9 @@ class Process:
             return await self._run(user, history, thread_id)
         except HTTPException as refusal:
             return JSONResponse({"error": refusal.detail}, refusal.status_code, dict(refusal.headers or {}))
+        except Exception:  # this face's one: a bug must answer in JSON too
+            logger.exception("POST /process/ failed")
+            return JSONResponse({"error": BROKEN}, 500)
 
     def _user(self, request: Request) -> str:
         if self.api_key is None:
@@ -117,7 +121,7 @@ class Process:
             401, "Send `Authorization: Bearer …` with the value of PROCESS_API_KEY.", {"WWW-Authenticate": "Bearer"}
         )
 
-    async def _read(self, request: Request) -> tuple[list[Message], str]:
+    async def _read(self, request: Request) -> tuple[list[Message], str | None]:
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
@@ -126,17 +130,22 @@ class Process:
                     413, f"The body is larger than {self.max_body_bytes} bytes (PROCESS_MAX_BODY_BYTES)."
                 )
         try:
-            parsed = json.loads(body)
+            parsed = json.loads(body, parse_constant=_refuse_number)
+            json.dumps(parsed, ensure_ascii=False).encode()  # halves of surrogate pairs can be neither sent nor stored
             checked = _BODY.validate_python(parsed)
         except (ValueError, RecursionError) as error:
             raise HTTPException(422 if isinstance(error, ValidationError) else 400, _reason(error)) from error
         history: list[Message] = parsed["message_history"]  # as it came, so that it can go back as it came
         _check_order(history)
-        return history, checked.thread_id or str(uuid.uuid4())
+        return history, checked.thread_id
 
-    async def _run(self, user: str, history: list[Message], thread_id: str) -> JSONResponse:
+    async def _run(self, user: str, history: list[Message], thread_id: str | None) -> JSONResponse:
         *past, question = history
-        conversation = self.conversations.find(user, thread_id) or await self._open(user, thread_id)
+        if thread_id is None:
+            thread_id = str(uuid.uuid4())
+            conversation = self.conversations.open(user, thread_id)
+        else:
+            conversation = self.conversations.find(user, thread_id) or await self._open(user, thread_id)
         turn = await conversation.ask(question, self.answer, self.recorder, client="http", history=past)
         finished = await turn.finished
         if finished.error:
@@ -145,11 +154,25 @@ class Process:
 
     async def _open(self, user: str, thread_id: str) -> Conversation:
         """Open the user's thread. Another user's must not be reached, nor told from a new one: use a name apart."""
-        recorded = await self.lookup(thread_id)
-        if recorded is not None and recorded.owner != user:
-            thread_id = str(uuid.uuid5(ALIASES, f"{user}\n{thread_id}"))
+        try:
             recorded = await self.lookup(thread_id)
+            if recorded is None or recorded.owner == user:
+                return self.conversations.open(user, thread_id, recorded.messages if recorded else None)
+        except ConnectionError as error:
+            logger.warning("Thread %s is recorded apart, as its owner is not known: %s", thread_id, error)
+            return self.conversations.open(user, _apart(user, thread_id))
+        thread_id = _apart(user, thread_id)
+        recorded = await self.lookup(thread_id)
         return self.conversations.open(user, thread_id, recorded.messages if recorded else None)
+
+
+def _apart(user: str, thread_id: str) -> str:
+    """Return the id of the user's own thread for an id that may be somebody else's."""
+    return str(uuid.uuid5(ALIASES, f"{user}\n{thread_id}"))
+
+
+def _refuse_number(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Settings and assembly: the only file that knows both houses, and the only one here that reads the environment."""
 
 import asyncio
+import hashlib
 import hmac
 import ipaddress
 import logging
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import httpx
 from fastapi import FastAPI
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -156,11 +157,14 @@ class House:
             await self.kept.api.close()
         await self.kept.running.aclose()
 
-    async def lookup(self, thread_id: str) -> RecordedThread | None:
-        """Find a thread in the record; None where there is none, or where recording is off."""
+    async def lookup(self, thread_id: str, seconds: float = 3.0) -> RecordedThread | None:
+        """Find a thread in the record; None where there is none, or where recording is off.
+
+        Raises ConnectionError when the record does not answer within about `seconds`.
+        """
         if self.kept.api is None or self.kept.outbox is None:
             return None
-        return await find_thread(self.kept.api, self.kept.outbox, thread_id)
+        return await find_thread(self.kept.api, self.kept.outbox, thread_id, seconds)
 
     async def review_url(self) -> str:
         """Return the address of a thread's review page, with `[thread_id]` and `[step_id]` to fill in."""
@@ -185,7 +189,11 @@ def wire(server: FastAPI) -> House:
     """Assemble the app on Chainlit's server: the first time everything, after a save all but what must stay."""
     for name in TALKATIVE:  # Chainlit lets every library log each request it makes
         logging.getLogger(name).setLevel(logging.WARNING)
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        raise SystemExit(f"Verbatim does not start, a setting is wrong. {wrong}.") from None
     kept: Kept | None = getattr(server.state, "verbatim", None)
     if kept is None:
         kept = server.state.verbatim = _lay_foundation(settings)
@@ -213,7 +221,7 @@ def _lay_foundation(settings: Settings) -> Kept:
         lock = lock_data_folder(settings.data_dir)
     except DataFolderInUse as error:
         raise SystemExit(str(error)) from error
-    os.environ.setdefault("CHAINLIT_AUTH_SECRET", _lasting_secret(settings.data_dir / "chat-secret"))
+    os.environ.setdefault("CHAINLIT_AUTH_SECRET", _sign_in_secret(settings))
     kept = Kept(bind_host, lock, secrets.token_urlsafe(32), Conversations())
     if settings.recording == "on":
         _lay_recording(settings, kept)
@@ -368,13 +376,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _sign_in_secret(settings: Settings) -> str:
+    """Return what Chainlit signs sessions with; a new password, or the first one, ends the sessions there were."""
+    login = f"{settings.chat_user}\n{_secret(settings.chat_password)}"
+    return hashlib.sha256(f"{_lasting_secret(settings.data_dir / 'chat-secret')}\n{login}".encode()).hexdigest()
+
+
 def _lasting_secret(path: Path) -> str:
-    """Return the secret kept in a file that only its owner can read, made at first use."""
-    try:
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+    """Return the secret kept in a file that only its owner can read, made at first use, whole or not at all."""
+    if not path.exists():
+        draft = path.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+        draft.rename(path)
     return path.read_text().strip()
 
 

@@ -73,7 +73,8 @@ class Conversation:
     @property
     def idle(self) -> bool:
         """Whether nobody would miss this object: no turn runs or waits, and nobody watches."""
-        return self.turn is None and not self._queue.locked() and not self.listeners
+        watched = any(getattr(listener, "alive", True) for listener in self.listeners)
+        return self.turn is None and not self._queue.locked() and not watched
 
     async def ask(
         self,

@@ -1,7 +1,6 @@
 """Who may come in: API keys for programs, a question to the embedder for people."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -10,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 
@@ -53,14 +52,22 @@ class KeyRing:
 
 
 async def prepare_project(session: AsyncSession, name: str, key: str) -> str:
-    """Make the first project if there is none and see that the key opens it; answers the project's id."""
+    """Make the first project if there is none and see that this key opens it, and no initial key before it does.
+
+    Answers the project's id.
+    """
     project = await session.scalar(select(Project).order_by(Project.created_at, Project.id).limit(1))
     if project is None:
         slug = f"{name}-{''.join(secrets.choice(_SLUG_LETTERS) for _ in range(12))}"
         project = Project(id=slug, name=name, created_at=clock.now())
         session.add(project)
-    if await session.get(ApiKey, digest_of(key)) is None:
+    initial = await session.get(ApiKey, digest_of(key))
+    if initial is None:
         session.add(ApiKey(digest=digest_of(key), project_id=project.id, name="initial", created_at=clock.now()))
+    else:
+        initial.revoked_at = None
+    others = (ApiKey.name == "initial", ApiKey.digest != digest_of(key), ApiKey.revoked_at.is_(None))
+    await session.execute(update(ApiKey).where(*others).values(revoked_at=clock.now()))
     return project.id
 
 
@@ -89,7 +96,7 @@ class _BasicLogin:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(token.strip(), validate=True) if scheme.lower() == "basic" else b""
-        except binascii.Error:
+        except ValueError:
             return None
         expected = f"{self.user}:{self.password}".encode()
         # Hashed first, so that the comparison tells nothing about the length either.

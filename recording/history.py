@@ -1,7 +1,6 @@
 """Rebuilds what a model must be told from a recorded thread: its runs hold every message as the model API had it."""
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,30 +11,26 @@ from agent.events import Message
 from recording.client import LiteralAPI
 from recording.outbox import Outbox
 
-logger = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 3.0
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedThread:
-    """A thread as the record has it; `owner` is empty for nobody's thread, and while nobody can be asked."""
+    """A thread as the record has it; `owner` is empty for a thread that is nobody's."""
 
     owner: str
     messages: Sequence[Message]
 
 
-async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str) -> RecordedThread | None:
+async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: float) -> RecordedThread | None:
     """Read a thread from the record, after what is still on its way there; None where there is none.
 
-    A server that does not answer must not hold up a question: then the thread counts as nobody's.
+    Raises ConnectionError when the record does not answer within about `seconds`: that is not an empty thread.
     """
-    await outbox.flush(PATIENCE_SECONDS)
     try:
-        thread = await asyncio.wait_for(api.get_thread(id=thread_id), PATIENCE_SECONDS)
-    except (ConnectionError, TimeoutError) as error:
-        logger.warning("Thread %s could not be looked up: %s", thread_id, error or "no answer in time")
-        return RecordedThread("", ())
+        async with asyncio.timeout(seconds):
+            await outbox.flush(seconds)
+            thread = await api.get_thread(id=thread_id)
+    except TimeoutError as error:
+        raise ConnectionError(f"the record did not answer within {seconds:g} s") from error
     if thread is None:
         return None
     return RecordedThread(thread.participant_identifier or "", messages_of(thread.steps or []))

@@ -54,8 +54,8 @@ class Outbox:
         self._limit = limit
         self._waiting: deque[_Update] = deque()
         self._work = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._put_count = self._done_count = 0
+        self._progress = asyncio.Condition()
         self._sender: asyncio.Task[None] | None = None
         self._singly = 0  # how many updates of a refused batch still go one by one
         self.lost = 0
@@ -89,13 +89,15 @@ class Outbox:
             self._lose(update, f"{self._limit} updates are waiting already")
             return
         self._waiting.append(update)
-        self._empty.clear()
+        self._put_count += 1
         self._work.set()
 
     async def flush(self, seconds: float) -> bool:
-        """Wait until all that was put is stored, at most `seconds`; return whether it is."""
+        """Wait until all that was put before this call is stored, at most `seconds`; return whether it is."""
+        put = self._put_count
         try:
-            await asyncio.wait_for(self._empty.wait(), seconds)
+            async with asyncio.timeout(seconds), self._progress:
+                await self._progress.wait_for(lambda: self._done_count >= put)
         except TimeoutError:
             return False
         return True
@@ -126,7 +128,8 @@ class Outbox:
                     continue
                 self._lose(batch[0], str(error) or type(error).__name__)
             pause = FIRST_PAUSE_SECONDS
-            self._done(len(batch))
+            await self._done(len(batch))
+            await asyncio.sleep(0)  # a server in this process may answer without a pause: let the others have a turn
 
     def _next_batch(self) -> list[_Update]:
         """Return the updates at the head that fit into one request: steps in a row, or anything else alone."""
@@ -155,13 +158,15 @@ class Outbox:
             case _Deletion():
                 await self._api.delete_step(id=first.step_id)
 
-    def _done(self, count: int) -> None:
+    async def _done(self, count: int) -> None:
         for _ in range(count):
             self._waiting.popleft()
         self._singly = max(0, self._singly - count)
         if not self._waiting:
             self._work.clear()
-            self._empty.set()
+        async with self._progress:
+            self._done_count += count
+            self._progress.notify_all()
 
     def _lose(self, update: _Update, reason: str) -> None:
         self.lost += 1

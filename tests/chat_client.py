@@ -58,6 +58,10 @@ class ChatTab:
         await self._socket.emit("client_message", {"message": message, "fileReferences": []})
         return question
 
+    async def emit(self, event: str, data: Any) -> None:
+        """Send any event, as a crafted client may."""
+        await self._socket.emit(event, data)
+
     async def stop(self) -> None:
         """Press the stop button."""
         await self._socket.emit("stop")

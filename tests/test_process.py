@@ -123,6 +123,8 @@ async def test_a_failed_turn_is_an_error_with_a_fitting_status() -> None:
         (b"{", 400, "not JSON"),
         (b"[" * 5_000, 400, "not JSON"),
         (b"[]", 422, "dictionary"),
+        (b'{"message_history": [{"role": "user", "content": "x", "y": NaN}]}', 400, "not JSON"),
+        (b'{"message_history": [{"role": "user", "content": "\\ud83d"}]}', 400, "not JSON"),
         ({}, 422, "message_history"),
         ({"message_history": []}, 422, "message_history"),
         ({"message_history": "hello"}, 422, "message_history"),
@@ -180,6 +182,32 @@ async def test_going_on_beside_another_users_thread_stays_in_one_thread() -> Non
         await endpoint.post({"message_history": [QUESTION], "thread_id": "theirs"})
 
     assert len({turn.thread_id for turn in endpoint.turns}) == 1
+
+
+async def test_while_the_record_does_not_answer_a_thread_of_ones_own_is_used() -> None:
+    """Without an owner to compare with, the turn is answered and recorded apart, named and owned as a new thread is."""
+
+    async def dead(thread_id: str) -> RecordedThread | None:
+        raise ConnectionError("no answer")
+
+    endpoint = Endpoint(lookup=dead)
+
+    response = await endpoint.post({"message_history": [QUESTION], "thread_id": "t"})
+
+    assert response.status_code == 200
+    assert [(turn.thread_id != "t", turn.first, turn.user) for turn in endpoint.turns] == [(True, True, "local")]
+
+
+async def test_a_bug_answers_in_json_too() -> None:
+    """Whatever breaks, the caller reads a sentence and no stack trace."""
+
+    async def broken(thread_id: str) -> RecordedThread | None:
+        raise KeyError("bug")
+
+    response = await Endpoint(lookup=broken).post({"message_history": [QUESTION], "thread_id": "t"})
+
+    assert response.status_code == 500
+    assert "in the log" in response.json()["error"]
 
 
 async def test_the_own_recorded_thread_goes_on() -> None:

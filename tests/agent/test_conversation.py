@@ -169,6 +169,27 @@ async def test_idle_conversations_are_let_go_oldest_first() -> None:
     await turn.finished
 
 
+async def test_screens_of_gone_tabs_do_not_keep_a_conversation() -> None:
+    """A conversation whose tabs are all gone is let go like any other."""
+
+    class Screen:
+        alive = True
+
+        async def __call__(self, turn: Turn, event: object) -> None:
+            """Show nothing."""
+
+    conversations = Conversations(keep=1)
+    screen = Screen()
+    conversations.open("u", "watched").listeners.append(screen)
+    conversations.open("u", "other")
+    assert conversations.find("u", "watched") is not None
+
+    screen.alive = False
+    conversations.open("u", "another")
+
+    assert conversations.find("u", "watched") is None
+
+
 async def test_a_deleted_thread_stops_its_turn() -> None:
     """Forgetting a thread stops what runs in it."""
     conversations = Conversations()

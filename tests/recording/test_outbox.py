@@ -146,3 +146,22 @@ async def test_stopping_with_a_dead_server_ends_in_time_and_says_what_is_unsent(
 
     assert "1 updates unsent" in caplog.text
     await api.close()
+
+
+async def test_flush_waits_for_what_was_put_before_it_only() -> None:
+    """Updates that keep coming do not hold a flush up."""
+    server = Server()
+    outbox = Outbox(server.api)
+    outbox.put_step(step("1"))
+    flushing = asyncio.create_task(outbox.flush(5))
+
+    def answer_and_put(variables: dict[str, Any]) -> Response:
+        if not flushing.done():
+            outbox.put_step(step(f"more {len(server.received)}"))
+        return fine(variables)
+
+    server.answer = answer_and_put
+    outbox.start()
+
+    assert await flushing
+    await outbox.stop(1)
