@@ -201,6 +201,7 @@ async def test_stop_works_from_a_tab_that_only_watches(start_app: Callable[..., 
             await asking.send("Hello!")
             await watching.heard("stream_token")
             await watching.stop()
+            await asking.heard("task_end", times=2)
             thread = recorded(app, thread_id, runs=2)
 
     last = max((step for step in thread.steps if step.type == "run"), key=lambda step: step.start_time)
