@@ -21,30 +21,29 @@ FLAGS = (
     "--no-first-run",
 )
 
+Launch = Callable[[], Browser]
 OpenContext = Callable[..., BrowserContext]
 
 
 @pytest.fixture(scope="package")  # not "session": while Playwright's loop is open, no other test could run one
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests; where there is none they fail with the line that says what to install."""
+def chromium() -> Iterator[Launch]:
+    """A function that starts a Chromium; where there is none the tests fail with the line that says what to install."""
     path = find_chromium()
     if path is None:
         pytest.fail(NONE_FOUND, pytrace=False)
     expect.set_options(timeout=30_000)  # the page is heavy, and a busy machine slow
     as_root = ("--no-sandbox",) if os.geteuid() == 0 else ()
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *as_root])
-        yield chromium
-        chromium.close()
+        yield lambda: playwright.chromium.launch(executable_path=path, args=[*FLAGS, *as_root])
 
 
 @pytest.fixture
-def open_context(browser: Browser) -> Iterator[OpenContext]:
+def open_context(chromium: Launch) -> Iterator[OpenContext]:
     """Open browser contexts (arguments as for `Browser.new_context`), each a browser of its own to the app.
 
     At the test's end it fails for every request that tried to leave the machine and every script error of its pages.
     """
-    with watched_contexts(browser) as (open_one, faults):
+    with watched_browser(chromium) as (open_one, faults):
         yield open_one
     assert not faults, "\n".join(faults)
 
@@ -62,11 +61,15 @@ def page(context: BrowserContext) -> Page:
 
 
 @contextmanager
-def watched_contexts(browser: Browser) -> Iterator[tuple[OpenContext, list[str]]]:
-    """Give a function that opens contexts, and a list that holds their faults once the block has ended."""
+def watched_browser(launch: Launch) -> Iterator[tuple[OpenContext, list[str]]]:
+    """Give a function that opens contexts, and a list that holds their faults once the block has ended.
+
+    The browser is the block's own: to close a context or a page while it navigates, as it does when it signs in,
+    sometimes takes for ever, and to end a whole browser never does.
+    """
     faults: list[str] = []
     requests: list[Request] = []
-    contexts: list[BrowserContext] = []
+    browser = launch()
 
     def hold_back(socket: WebSocketRoute) -> None:
         faults.append(f"A socket tried to leave the machine: {socket.url}")
@@ -77,14 +80,12 @@ def watched_contexts(browser: Browser) -> Iterator[tuple[OpenContext, list[str]]
         context.on("request", lambda request: requests.append(request))  # a builtin cannot be a handler
         context.route_web_socket(leaves, hold_back)
         context.on("weberror", lambda error: faults.append(f"A script failed: {error.error.stack or error.error}"))
-        contexts.append(context)
         return context
 
     try:
         yield open_one, faults
     finally:
-        for context in contexts:
-            context.close()
+        browser.close()
         # What the page's own policy stops is reported as a request too, but never leaves the browser.
         sent = [request.url for request in requests if request.failure != "csp"]
         faults += [f"A request tried to leave the machine: {url}" for url in sent if leaves(url)]

@@ -6,9 +6,8 @@ from threading import Thread
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.browser.conftest import watched_contexts
+from tests.browser.conftest import Launch, watched_browser
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -47,9 +46,9 @@ def echo() -> Iterator[str]:
         ("<script>throw new Error('oh no')</script>", "oh no"),
     ],
 )
-def test_a_fault_is_noted(browser: Browser, echo: str, html: str, fault: str | None) -> None:
+def test_a_fault_is_noted(chromium: Launch, echo: str, html: str, fault: str | None) -> None:
     """A request or a socket to another host is noted, unless the page's policy stops it; so is a script that fails."""
-    with watched_contexts(browser) as (open_context, faults):
+    with watched_browser(chromium) as (open_context, faults):
         page = open_context().new_page()
         page.goto(echo + html)
 
