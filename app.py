@@ -1,4 +1,4 @@
-"""The chat face of the agent: Chainlit's hooks, and a screen that turns events into messages and nested steps.
+"""The chat face of the agent: Chainlit's hooks, each of which does little by itself.
 
 Chainlit runs this file at start and, under `-w`, again after each save. Whatever must outlive a save is kept by wiring.
 """
@@ -8,24 +8,22 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec, cast
 
 import chainlit as cl
 from chainlit.config import HeaderLink, config
-from chainlit.emitter import ChainlitEmitter
 from chainlit.server import app as server
 from chainlit.server import sio
-from chainlit.session import WebsocketSession, ws_sessions_id, ws_sessions_sid
+from chainlit.session import WebsocketSession, ws_sessions_sid
 from chainlit.types import ThreadDict
 
-from agent.conversation import Conversation, ConversationBusyError, Turn, TurnStarted
-from agent.events import Event, TextDelta, TurnFinished, new_id
+from agent.conversation import Conversation, ConversationBusyError, Turn
 from agent.json_text import whole_characters
-from recording.chainlit_layer import ChainlitLayer, chainlit_step
-from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
+from chat.screen import Screen, show
+from recording.chainlit_layer import ChainlitLayer
+from recording.steps import ASSISTANT, message_id
 from wiring import LITERAL_PATH, House, wire
 
 logger = logging.getLogger(__name__)
@@ -217,7 +215,7 @@ async def finish(turn: Turn) -> None:
         await turn.finished
 
 
-async def refuse(message: cl.Message, screen: "Screen") -> None:
+async def refuse(message: cl.Message, screen: Screen) -> None:
     """Tell that another question is being answered; record this one all the same."""
     session = this_session()
     if house.recorder:
@@ -263,74 +261,3 @@ async def conversation_of(session: WebsocketSession) -> Conversation:
         recorded = await house.lookup(thread_id, SECONDS_TO_RESUME)
         return house.conversations.open(user, thread_id, recorded.messages if recorded else None)
     return known or house.conversations.open(user, thread_id)
-
-
-def show(conversation: Conversation, session: WebsocketSession) -> "Screen":
-    """Return the session's screen on this conversation, put up now if it is not yet; screens of gone sessions go."""
-    conversation.listeners[:] = [screen for screen in conversation.listeners if getattr(screen, "alive", True)]
-    for screen in conversation.listeners:
-        if getattr(screen, "session", None) is session:
-            return cast(Screen, screen)
-    screen = Screen(session)
-    conversation.listeners.append(screen)
-    return screen
-
-
-class Screen:
-    """What one browser tab shows of a conversation's turns, its own and those that another tab asked for.
-
-    It speaks to the browser directly: `cl.Step` and `cl.Message` would write each of these to the data layer again.
-    """
-
-    def __init__(self, session: WebsocketSession) -> None:
-        self.session = session
-        self.asking: str | None = None
-        self._emitter = ChainlitEmitter(session)
-        self._steps: TurnSteps | None = None
-        self._shown: dict[str, Step] = {}
-
-    @property
-    def alive(self) -> bool:
-        """Whether Chainlit still knows the session; it keeps one for a while after the tab is closed."""
-        return ws_sessions_id.get(self.session.id) is self.session
-
-    async def __call__(self, turn: Turn, event: Event | TurnStarted) -> None:
-        """Show one event. In the tab that asked, Chainlit itself shows the question, the run and the waiting state."""
-        elsewhere = turn.question_id != self.asking
-        if isinstance(event, TurnStarted):
-            self._steps, self._shown = TurnSteps(turn), {}
-            if elsewhere:
-                await self._emitter.task_start()
-        if self._steps is None:
-            return  # this tab came in the middle of a turn; it sees the next one
-        if isinstance(event, TextDelta):
-            await self._stream(turn, event)
-        for step in self._steps.of(event):
-            if elsewhere or step["id"] not in (turn.question_id, turn.run_id):
-                await self._show(step)
-        if isinstance(event, TurnFinished) and elsewhere:
-            await self._emitter.task_end()
-
-    async def say(self, sentence: str, step_id: str | None = None, parent: str | None = None) -> None:
-        """Show a sentence of ours that is not part of an answer."""
-        at = datetime.now(UTC)
-        step = message_step(self.session.thread_id, step_id or new_id(), "assistant_message", ASSISTANT, sentence, at)
-        await self._emitter.send_step(chainlit_step(step | {"parentId": parent}))
-
-    async def _stream(self, turn: Turn, event: TextDelta) -> None:
-        answer = message_id(event.step_id)
-        if answer in self._shown:
-            await self._emitter.send_token(id=answer, token=event.text)
-            return
-        at = datetime.now(UTC)
-        step = message_step(turn.thread_id, answer, "assistant_message", ASSISTANT, event.text, at)
-        self._shown[answer] = step | {"parentId": turn.run_id}
-        await self._emitter.stream_start(chainlit_step(self._shown[answer]) | {"streaming": True})
-
-    async def _show(self, step: Step) -> None:
-        known = self._shown.get(step["id"])
-        self._shown[step["id"]] = merged = {**(known or {}), **step}
-        if known:
-            await self._emitter.update_step(chainlit_step(merged))
-        else:
-            await self._emitter.send_step(chainlit_step(merged))

@@ -17,7 +17,7 @@ NOT_THE_HOUSE = ("tests", "bench", "docs", "scripts", "data", "build", "dist")
 APP = (
     ("app",),
     ("wiring",),
-    ("process",),
+    ("process", "chat", "chat.*"),
     ("agent.loop", "recording", "recording.*", "tools"),
     ("agent", "agent.*"),
     ("agent.events", "agent.errors", "agent.json_text", "tools.*", "local_assets"),
@@ -45,7 +45,7 @@ KNOWS_BOTH_HOUSES = "wiring"
 
 # Packages of others that only these files may import.
 FENCED = {
-    "chainlit": ("app", "recording.chainlit_layer"),
+    "chainlit": ("app", "chat.*", "recording.chainlit_layer"),
     "literalai": ("recording.*",),
     "pydantic_settings": ("wiring", "literal_server.__main__"),
 }
