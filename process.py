@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from agent.conversation import Answer, Conversation, Conversations, Listener
 from agent.events import Message
+from agent.options import DEFAULTS
 from recording.history import RecordedThread
 
 logger = logging.getLogger(__name__)
@@ -146,7 +147,9 @@ class Process:
             conversation = self.conversations.open(user, thread_id)
         else:
             conversation = self.conversations.find(user, thread_id) or await self._open(user, thread_id)
-        turn = await conversation.ask(question, self.answer, self.recorder, client="http", history=past)
+        turn = await conversation.ask(
+            question, self.answer, self.recorder, client="http", history=past, options=DEFAULTS
+        )
         finished = await turn.finished
         if finished.error:
             return JSONResponse({"error": finished.text, "thread_id": thread_id}, finished.error.status)

@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.conversation import Conversations
-from agent.events import Event, Message
+from agent.conversation import Answer, Conversations, Turn
+from agent.events import Event
 from agent.loop import run_turn
 from agent.model import ChatModel, openai_client
 from agent.offline import offline_model
@@ -127,7 +127,7 @@ class House:
 
     settings: Settings
     kept: Kept
-    answer: Callable[[Sequence[Message], asyncio.Event], AsyncIterator[Event]]
+    answer: Answer
     recorder: Recorder | None
 
     @property
@@ -295,8 +295,8 @@ def _model(settings: Settings) -> ChatModel:
     return ChatModel(client, settings.openai_model)
 
 
-def _answer(settings: Settings) -> Callable[[Sequence[Message], asyncio.Event], AsyncIterator[Event]]:
-    """Return the agent: a function from a history to the events of one turn."""
+def _answer(settings: Settings) -> Answer:
+    """Return the agent: a function from a turn to its events."""
     model = _model(settings)
     toolbox = Toolbox(
         build_tools(
@@ -308,16 +308,17 @@ def _answer(settings: Settings) -> Callable[[Sequence[Message], asyncio.Event], 
         )
     )
 
-    def answer(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+    def answer(turn: Turn) -> AsyncIterator[Event]:
+        history = [*turn.history, turn.question]
         instructed = any(message["role"] in ("system", "developer") for message in history)
-        messages = [*history] if instructed else [{"role": "system", "content": settings.system_prompt}, *history]
+        messages = history if instructed else [{"role": "system", "content": settings.system_prompt}, *history]
         return run_turn(
             model,
             toolbox,
             messages,
             max_iterations=settings.agent_max_iterations,
             max_parallel_tools=settings.agent_max_parallel_tools,
-            stop=stop,
+            stop=turn.stopping,
         )
 
     return answer

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agent.events import Event, Message, TurnFinished, new_id, now
+from agent.options import DEFAULTS, Options
 
 logger = logging.getLogger(__name__)
 
 Client = str
 """By which door a question came in: `chat` or `http`."""
 
-Answer = Callable[[Sequence[Message], asyncio.Event], AsyncIterator[Event]]
-"""Makes the events of one turn from the whole history and an event that asks it to stop."""
+Answer = Callable[["Turn"], AsyncIterator[Event]]
+"""Makes the events of one turn: from its history and question, as its options have it, until it shall stop."""
 
 
 class ConversationBusyError(Exception):
@@ -34,7 +35,8 @@ class Turn:
     """One question on its way to an answer.
 
     `history` is what the model gets before the question. `rebased` tells that it is not what this conversation held
-    (an HTTP client may post any history), so that the record must keep it too.
+    (an HTTP client may post any history), so that the record must keep it too. `options` are those of the thread as
+    they were when it was asked.
     """
 
     thread_id: str
@@ -46,6 +48,7 @@ class Turn:
     first: bool
     question_id: str
     run_id: str
+    options: Options = DEFAULTS
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     finished: "asyncio.Future[TurnFinished]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -65,6 +68,7 @@ class Conversation:
         self.user = user
         self.messages: list[Message] = list(messages)
         self.recorded = recorded
+        self.options = DEFAULTS
         self.turn: Turn | None = None
         self.listeners: list[Listener] = []
         self._queue = asyncio.Lock()
@@ -86,12 +90,13 @@ class Conversation:
         history: Sequence[Message] | None = None,
         question_id: str | None = None,
         run_id: str | None = None,
+        options: Options | None = None,
     ) -> Turn:
         """Start a turn and return it at once; its `finished` future holds the last event.
 
         With a `history` given, this turn waits for the running one and then stands on that history; without one it
-        stands on the conversation, and raises ConversationBusyError while another turn runs. The recorder hears each
-        event before the other listeners do.
+        stands on the conversation, and raises ConversationBusyError while another turn runs. It has the options of the
+        conversation unless others are given. The recorder hears each event before the other listeners do.
         """
         if history is None and (self.turn or self._queue.locked()):
             raise ConversationBusyError
@@ -109,6 +114,7 @@ class Conversation:
             first=not self.recorded,
             question_id=question_id or new_id(),
             run_id=run_id or new_id(),
+            options=self.options if options is None else options,
         )
         self.turn, self.recorded = turn, True
         driver = asyncio.create_task(self._drive(turn, answer, recorder), name=f"turn {turn.run_id}")
@@ -122,6 +128,7 @@ class Conversation:
         The two are of different classes when the source was saved and imported anew, so only attributes are read.
         """
         self.turn = older.turn
+        self.options = older.options
         if older.turn:
             older.turn.finished.add_done_callback(lambda _: self._older_turn_ended(older))
 
@@ -134,7 +141,7 @@ class Conversation:
         last: TurnFinished | None = None
         try:
             await self._tell(turn, TurnStarted(), recorder)
-            async for event in answer([*turn.history, turn.question], turn.stopping):
+            async for event in answer(turn):
                 if isinstance(event, TurnFinished):
                     last = event
                     self.messages = [*turn.history, turn.question, *event.messages]

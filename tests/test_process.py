@@ -1,8 +1,7 @@
 """`POST /process/`: what it takes, what it gives back, what it refuses and how it says so."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,7 +10,7 @@ from starlette.applications import Starlette
 
 from agent.conversation import Conversations, Turn
 from agent.errors import AgentError
-from agent.events import Event, Message, TurnFinished, new_id
+from agent.events import Event, TurnFinished, new_id
 from process import Process
 from recording.history import RecordedThread
 
@@ -51,14 +50,14 @@ class Endpoint:
             transport=httpx.ASGITransport(app=Starlette(routes=process.routes())), base_url="http://127.0.0.1:8000"
         )
 
-    async def _answer(self, history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
-        if history[-1]["content"] == "fail":
+    async def _answer(self, turn: Turn) -> AsyncIterator[Event]:
+        if turn.question["content"] == "fail":
             error = OverloadedError("Too many requests. Try later.")
             yield TurnFinished(
                 step_id="e", outcome="failed", messages=[], text=error.message, said_by_us=True, error=error
             )
             return
-        text = f"{len(history)} messages"
+        text = f"{len(turn.history) + 1} messages"
         message = {"role": "assistant", "content": text}
         yield TurnFinished(step_id=new_id(), outcome="answered", messages=[message], text=text)
 

@@ -1,12 +1,13 @@
 """One conversation, many listeners: turns run one at a time and outlive the one who asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
 from agent.conversation import Conversation, ConversationBusyError, Conversations, Turn, TurnStarted
 from agent.events import Event, Message, TextDelta, TurnFinished, new_id
+from agent.options import DEFAULTS, Options
 
 pytestmark = pytest.mark.anyio
 
@@ -19,16 +20,16 @@ def said(text: str) -> Message:
     return {"role": "assistant", "content": text}
 
 
-async def echo(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+async def echo(turn: Turn) -> AsyncIterator[Event]:
     """Answer with the number of messages seen and the question itself."""
-    text = f"{len(history)}: {history[-1]['content']}"
+    text = f"{len(turn.history) + 1}: {turn.question['content']}"
     yield TextDelta(step_id="s", text=text)
     yield TurnFinished(step_id=new_id(), outcome="answered", messages=[said(text)], text=text)
 
 
-async def until_stopped(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+async def until_stopped(turn: Turn) -> AsyncIterator[Event]:
     """Say nothing before being stopped."""
-    await stop.wait()
+    await turn.stopping.wait()
     yield TurnFinished(step_id=new_id(), outcome="cancelled", messages=[], text="")
 
 
@@ -109,10 +110,10 @@ async def test_the_turn_outlives_the_task_that_asked() -> None:
     go, begun = asyncio.Event(), asyncio.Event()
     turns: list[Turn] = []
 
-    async def slow(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+    async def slow(turn: Turn) -> AsyncIterator[Event]:
         begun.set()
         await go.wait()
-        async for event in echo(history, stop):
+        async for event in echo(turn):
             yield event
 
     async def ask() -> None:
@@ -128,11 +129,25 @@ async def test_the_turn_outlives_the_task_that_asked() -> None:
     assert (await turns[0].finished).text == "1: a"
 
 
+async def test_a_turn_keeps_the_options_it_was_asked_with() -> None:
+    """A turn has the options of its conversation, or those given with the question, whatever is set afterwards."""
+    conversation = Conversation("t", "u")
+    conversation.options = Options(model="thread's")
+
+    ours = await conversation.ask(asked("a"), until_stopped, None, client="chat")
+    conversation.options = Options(model="later")
+    ours.stop()
+    await ours.finished
+    given = await conversation.ask(asked("b"), echo, None, client="http", history=[], options=DEFAULTS)
+
+    assert (ours.options.model, given.options) == ("thread's", DEFAULTS)
+
+
 async def test_a_crash_of_the_loop_frees_the_conversation() -> None:
     """An answer that ends without its last event does not leave the conversation busy for ever."""
     conversation = Conversation("t", "u")
 
-    async def silent(history: Sequence[Message], stop: asyncio.Event) -> AsyncIterator[Event]:
+    async def silent(turn: Turn) -> AsyncIterator[Event]:
         return
         yield
 
