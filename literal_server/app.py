@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from literal_server import auth, rest
+from literal_server import auth, keys, rest
 from literal_server.dashboard import pages
 from literal_server.data_folder import initial_api_key, make_data_folder
 from literal_server.db import Database
@@ -47,11 +47,12 @@ def _lifespan(settings: ServerSettings) -> Callable[[Starlette], AbstractAsyncCo
         try:
             await database.migrate()
             async with database.writing() as session:
-                project = await auth.prepare_project(session, settings.project_name, initial_api_key(settings))
+                project = await keys.prepare_project(session, settings.project_name, initial_api_key(settings))
             async with database.reading() as session:
-                keys = await auth.KeyRing.load(session)
-            app.state.api = rest.Api(database, GraphService(database, settings), keys, settings, project)
-            yield
+                ring = await keys.KeyRing.load(session)
+            app.state.api = rest.Api(database, GraphService(database, settings), ring, settings, project)
+            async with ring.following(database):
+                yield
         finally:
             await database.close()
 

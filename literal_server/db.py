@@ -3,17 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from literal_server import json_text, sqlite_connection
+from literal_server.errors import DatabaseTooNew
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -50,6 +55,11 @@ class Database:
         """Bring the tables to the newest form, from nothing or from any earlier one."""
         async with self._immediate.begin() as connection:
             await connection.run_sync(_upgrade)
+
+    async def is_migrated(self) -> bool:
+        """Say whether the tables have the newest form that this program knows."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(_revision) == _newest_revision()
 
     async def close(self) -> None:
         """Give the connections back to the system."""
@@ -92,11 +102,30 @@ def _begin(connection: Connection) -> None:
     driver.begin_with = "BEGIN IMMEDIATE" if immediate else "BEGIN"
 
 
-def _upgrade(connection: Connection) -> None:
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _migrations()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise DatabaseTooNew(
+            "The database has a form that this version of the program does not know: it was used by a newer one."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _newest_revision() -> str | None:
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def contains(expression: ColumnElement[Any], needle: str) -> ColumnElement[bool]:

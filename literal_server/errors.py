@@ -4,6 +4,7 @@ ServerError
   Refused            the caller asked for something that cannot be done; the sentence is shown to the caller
     NotFound         the thing to change is not there (or is of another project, which looks the same)
   DataFolderInUse    another process works on the data folder
+  DatabaseTooNew     a newer version of the program has changed the database's form
 """
 
 
@@ -24,3 +25,7 @@ class NotFound(Refused):
 
 class DataFolderInUse(ServerError):  # noqa: N818 - reads as what happened
     """Another process holds the lock of the data folder."""
+
+
+class DatabaseTooNew(ServerError):  # noqa: N818 - reads as what happened
+    """The database has a form that this version does not know."""

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from literal_server import json_text
-from literal_server.auth import KeyRing
 from literal_server.db import Database
 from literal_server.graphql.service import Caller, GraphService, refusal
+from literal_server.keys import KeyRing
 from literal_server.settings import ServerSettings
 
 _LONGEST_HEADER_VALUE = 64

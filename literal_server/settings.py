@@ -1,32 +1,32 @@
 """The settings of one server: a frozen value that the starting program fills."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
-@dataclass(frozen=True)
-class ServerSettings:
-    """What a server is told when it is made.
+class ServerSettings(BaseModel):
+    """What a server is told when it is made; run alone, it is told by environment variables of the same names.
 
     `public_url` is the address that browsers use (scheme and host), None on a machine of one's own.
     `chat_url` is a template such as "/thread/{thread_id}": where a thread goes on in the chat.
     Sizes are bytes, the other limits are counts.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     data_dir: Path
     api_key: SecretStr | None = None
     public_url: str | None = None
     project_name: str = "verbatim"
     chat_url: str | None = None
-    max_body_bytes: int = 32 * 1024 * 1024
-    max_batch: int = 1_000
-    max_document_tokens: int = 200_000
-    max_nesting: int = 200
-    max_cached_documents: int = 256
-    default_page_size: int = 50
-    max_page_size: int = 1_000
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1)
+    max_batch: int = Field(1_000, ge=1)
+    max_document_tokens: int = Field(200_000, ge=1)
+    max_nesting: int = Field(200, ge=1)
+    max_cached_documents: int = Field(256, ge=1)
+    default_page_size: int = Field(50, ge=1)
+    max_page_size: int = Field(1_000, ge=1)
 
     @property
     def database_path(self) -> Path:

@@ -24,6 +24,7 @@ APP = (
 )
 LITERAL_SERVER = (
     ("literal_server.__main__",),
+    ("literal_server.commands*",),
     ("literal_server.app",),
     ("literal_server.graphql", "literal_server.graphql.*", "literal_server.rest", "literal_server.dashboard*"),
     ("literal_server.*",),
@@ -47,9 +48,9 @@ KNOWS_BOTH_HOUSES = "wiring"
 FENCED = {
     "chainlit": ("app", "chat.*", "recording.chainlit_layer"),
     "literalai": ("recording.*",),
-    "pydantic_settings": ("wiring", "literal_server.__main__"),
+    "pydantic_settings": ("wiring", "literal_server.commands.environment"),
 }
-READS_ENVIRONMENT = ("wiring", "literal_server.__main__")
+READS_ENVIRONMENT = ("wiring", "literal_server.commands.environment")
 
 Place = tuple[str, int]  # house, floor (0 is the lowest)
 

@@ -1,0 +1,67 @@
+"""`serve`: the server on an address of its own. `migrate`: the database brought to the newest form."""
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import uvicorn
+
+from literal_server import auth
+from literal_server.app import create_app
+from literal_server.commands.environment import Environment
+from literal_server.data_folder import initial_api_key, key_file, lock_data_folder
+from literal_server.db import Database
+from literal_server.errors import ServerError
+from literal_server.guard import Guard, is_loopback_name
+
+
+def add_serve(parser: argparse.ArgumentParser) -> None:
+    """Describe `serve`, which takes no arguments: everything about it is a setting."""
+    parser.set_defaults(run=serve)
+
+
+def add_migrate(parser: argparse.ArgumentParser) -> None:
+    """Describe `migrate`."""
+    parser.set_defaults(run=migrate)
+
+
+def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
+    """Serve until the process is told to stop. Raises ServerError when a setting is missing or makes no sense."""
+    password = environment.dashboard_password
+    if not is_loopback_name(environment.host) and password is None:
+        raise ServerError(
+            f"HOST={environment.host} opens the server to other machines: set DASHBOARD_PASSWORD, "
+            "the password for its pages (DASHBOARD_USER, default admin, is the name), or keep HOST=127.0.0.1."
+        )
+    door = auth.basic_login(environment.dashboard_user, password.get_secret_value()) if password else None
+    with lock_data_folder(environment.data_dir):
+        guarded = Guard(create_app(environment, door), public_url=environment.public_url)
+        initial_api_key(environment)
+        where = f"in {key_file(environment).resolve()}"
+        print(f"Verbatim's Literal server: {environment.public_url or _address(environment)}")
+        print(f"The API key is {'that of LITERAL_API_KEY' if environment.api_key else where}.", flush=True)
+        # uvicorn ends in order on this signal, and then raises it again.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        # Forwarding headers are not believed: whether a request is local is decided by its peer.
+        uvicorn.run(guarded, host=environment.host, port=environment.port, proxy_headers=False, log_level="info")
+    return 0
+
+
+def migrate(environment: Environment, _arguments: argparse.Namespace) -> int:
+    """Bring the tables to the newest form."""
+
+    async def work() -> None:
+        database = Database(environment.database_path)
+        await database.migrate()
+        await database.close()
+
+    with lock_data_folder(environment.data_dir):
+        asyncio.run(work())
+    print(f"{environment.database_path} has the newest form.")
+    return 0
+
+
+def _address(environment: Environment) -> str:
+    host = f"[{environment.host}]" if ":" in environment.host else environment.host
+    return f"http://{host}:{environment.port}"
