@@ -99,6 +99,8 @@ def merge_step(step: Step, report: StepReport, *, older: bool) -> None:
         step.input_tokens = json_text.as_whole_number(generation.get("inputTokenCount"))
         step.output_tokens = json_text.as_whole_number(generation.get("outputTokenCount"))
         step.token_count = generations.token_count(generation)
+        step.duration = json_text.as_number(generation.get("duration"))
+        step.prompt_id = json_text.as_text(generation.get("promptId"))
 
 
 def _made_before_the_end(step: Step, report: StepReport) -> bool:

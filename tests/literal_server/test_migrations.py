@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from literal_server.db import Database
+from literal_server.db import MIGRATIONS, Database
 from literal_server.tables import Base
 
 pytestmark = pytest.mark.anyio
@@ -25,3 +27,28 @@ async def test_migrated_tables_are_the_declared_ones(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     engine.dispose()
+
+
+async def test_older_generations_get_their_columns(tmp_path: Path) -> None:
+    """What lists sort by is taken out of the generations that were stored before there were columns for it."""
+    path = tmp_path / "literal.db"
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for number, generation in enumerate(['{"duration": 1.5, "promptId": "p"}', '{"duration": "long"}', None]):
+            connection.exec_driver_sql(
+                "INSERT INTO steps (project_id, id, type, created_at, updated_at, is_error, generation)"
+                " VALUES ('p', ?, 'llm', 0, 0, 0, ?)",
+                (str(number), generation),
+            )
+    database = Database(path)
+    await database.migrate()
+    await database.close()
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT duration, prompt_id FROM steps ORDER BY id").all()
+    engine.dispose()
+
+    assert [tuple(row) for row in found] == [(1.5, "p"), (None, None), (None, None)]
