@@ -44,7 +44,7 @@ from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
 
 logger = logging.getLogger(__name__)
-TALKATIVE = ("httpx", "httpx2", "openai", "alembic")
+TALKATIVE = ("httpx", "httpx2", "openai", "alembic", "literal_server.requests")
 
 FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it where CI is set
 LOCAL_USER = "local"
@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     process_max_body_bytes: int = Field(2_000_000, ge=1)
     dashboard_user: str = "admin"
     dashboard_password: SecretStr | None = None
+    metrics_token: SecretStr | None = None
 
     @property
     def model_key(self) -> str | None:
@@ -259,6 +260,7 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             api_key=settings.literal_api_key,
             public_url=settings.public_url,
             chat_url="/thread/{thread_id}",
+            metrics_token=settings.metrics_token,
         )
         kept.literal = create_app(server_settings, authenticate=_dashboard_login(settings, kept))
         transport = httpx.ASGITransport(app=kept.literal)

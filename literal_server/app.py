@@ -6,14 +6,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from literal_server import auth, keys, rest
+from literal_server import auth, health, keys, rest
 from literal_server.dashboard import pages
 from literal_server.data_folder import initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.graphql.service import GraphService, refusal
+from literal_server.metrics import Metrics
 from literal_server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -29,28 +31,32 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
     Lock the data folder first (`lock_data_folder`).
     """
+    routes = [*rest.routes(), *health.routes(), *pages.routes()]
+    metrics = Metrics()
     app = Starlette(
-        routes=[*rest.routes(), *pages.routes()],
-        lifespan=_lifespan(settings),
+        routes=routes,
+        middleware=[Middleware(health.Observed, metrics=metrics, known=routes)],
+        lifespan=_lifespan(settings, metrics),
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
     app.state.authenticate = authenticate or auth.local_only
+    app.state.metrics = metrics
     app.state.templates = pages.make_templates()
     return app
 
 
-def _lifespan(settings: ServerSettings) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def opened(app: Starlette) -> AsyncIterator[None]:
         make_data_folder(settings.data_dir)
-        database = Database(settings.database_path)
+        database = Database(settings.database_path, metrics.writer_wait.observe)
         try:
             await database.migrate()
             async with database.writing() as session:
                 project = await keys.prepare_project(session, settings.project_name, initial_api_key(settings))
             async with database.reading() as session:
                 ring = await keys.KeyRing.load(session)
-            app.state.api = rest.Api(database, GraphService(database, settings), ring, settings, project)
+            app.state.api = rest.Api(database, GraphService(database, settings, metrics), ring, settings, project)
             async with ring.following(database):
                 yield
         finally:

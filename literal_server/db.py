@@ -1,7 +1,8 @@
 """The one file that knows which database this is: engine, pragmas, sessions, the writer's turn, JSON in SQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select, text
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -37,17 +38,21 @@ class Database:
     """The store: `async with reading()` and `async with writing()` hand out sessions.
 
     Only one writing session is open at a time, so that a read followed by a write in it cannot be overtaken.
+    `waiting` counts those that wait for it; `waited` is told how many seconds each has waited.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, waited: Callable[[float], None] | None = None) -> None:
         self._engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}",
             connect_args={"async_creator_fn": sqlite_connection.connect},
             json_serializer=json_text.dumps,
             json_deserializer=json_text.loads,
+            hide_parameters=True,  # an error goes to the log, what was said in a thread does not
         )
         self._immediate = self._engine.execution_options(immediate=True)
         self._turn = asyncio.Lock()
+        self.waiting = 0
+        self._waited = waited
         event.listen(self._engine.sync_engine, "connect", _prepare_connection)
         event.listen(self._engine.sync_engine, "begin", _begin)
 
@@ -65,11 +70,6 @@ class Database:
         """Give the connections back to the system."""
         await self._engine.dispose()
 
-    async def answers(self) -> bool:
-        """Say whether the database answers a question."""
-        async with self._engine.connect() as connection:
-            return bool((await connection.execute(text("SELECT 1"))).scalar_one())
-
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session on one snapshot of the data."""
@@ -79,8 +79,23 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session in the one write transaction; it is committed when the block ends well, else undone."""
-        async with self._turn, AsyncSession(self._immediate, expire_on_commit=False) as session, session.begin():
+        async with self._in_turn(), AsyncSession(self._immediate, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        began = time.monotonic()
+        self.waiting += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            if self._waited is not None:
+                self._waited(time.monotonic() - began)
+            yield
+        finally:
+            self._turn.release()
 
 
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -1,9 +1,8 @@
-"""The HTTP side of the wire: GraphQL over POST, the project of a key, health."""
+"""The HTTP side of the wire: GraphQL over POST, the project of a key."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -50,6 +49,7 @@ async def graphql(request: Request) -> Response:
     project = api.keys.project_of(request.headers.get("x-api-key"))
     if project is None:
         return unauthorized()
+    request.state.project = project
     try:
         body = await _json_object(request, api.settings)
     except _Unreadable as unreadable:
@@ -62,7 +62,7 @@ async def graphql(request: Request) -> Response:
         name: json_text.encodable(value) if isinstance(value, str) else value
         for name, value in (variables or {}).items()
     }
-    caller = Caller(project, _header(request, "x-env"), _header(request, "x-client-name"))
+    caller = Caller(project, header(request, "x-env"), header(request, "x-client-name"))
     return JsonResponse(await api.graph.answer(text, variables, caller))
 
 
@@ -73,27 +73,13 @@ async def my_project(request: Request) -> Response:
     return unauthorized() if project is None else JsonResponse({"projectId": project})
 
 
-async def health(_request: Request) -> Response:
-    """`GET /health`: the process answers."""
-    return JsonResponse({"status": "ok"})
-
-
-async def ready(request: Request) -> Response:
-    """`GET /ready`: the database answers too."""
-    api: Api = request.app.state.api
-    try:
-        answers = await api.database.answers()
-    except SQLAlchemyError:
-        answers = False
-    return JsonResponse({"status": "ok"}) if answers else JsonResponse({"status": "the database does not answer"}, 503)
-
-
 def unauthorized() -> Response:
     """The answer to a missing or wrong key."""
     return JsonResponse(refusal("The API key in the header x-api-key is missing or wrong."), 401)
 
 
-def _header(request: Request, name: str) -> str | None:
+def header(request: Request, name: str) -> str | None:
+    """Answer a header, cut to a sensible length; an empty one counts as none."""
     value = request.headers.get(name)
     return value[:_LONGEST_HEADER_VALUE] if value else None
 
@@ -130,8 +116,4 @@ async def _body(request: Request, limit: int) -> bytes:
 def routes() -> list[Route]:
     """The routes of the wire; one SDK puts a second slash in front when its address ends in one."""
     posts = [("/api/graphql", graphql), ("/api/my-project", my_project)]
-    return [
-        *(Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts),
-        Route("/health", health),
-        Route("/ready", ready),
-    ]
+    return [Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts]

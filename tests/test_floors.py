@@ -26,7 +26,13 @@ LITERAL_SERVER = (
     ("literal_server.__main__",),
     ("literal_server.commands*",),
     ("literal_server.app",),
-    ("literal_server.graphql", "literal_server.graphql.*", "literal_server.rest", "literal_server.dashboard*"),
+    (
+        "literal_server.graphql",
+        "literal_server.graphql.*",
+        "literal_server.rest",
+        "literal_server.health",
+        "literal_server.dashboard*",
+    ),
     ("literal_server.*",),
     (
         "literal_server",

@@ -2,18 +2,21 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 
 import uvicorn
 
-from literal_server import auth
+from literal_server import auth, logs
 from literal_server.app import create_app
 from literal_server.commands.environment import Environment
 from literal_server.data_folder import initial_api_key, key_file, lock_data_folder
 from literal_server.db import Database
 from literal_server.errors import ServerError
 from literal_server.guard import Guard, is_loopback_name
+
+logger = logging.getLogger(__name__)
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +42,20 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
         guarded = Guard(create_app(environment, door), public_url=environment.public_url)
         initial_api_key(environment)
         where = f"in {key_file(environment).resolve()}"
-        print(f"Verbatim's Literal server: {environment.public_url or _address(environment)}")
-        print(f"The API key is {'that of LITERAL_API_KEY' if environment.api_key else where}.", flush=True)
+        logs.configure(environment.log_format)
+        logger.info("Verbatim's Literal server: %s", environment.public_url or _address(environment))
+        logger.info("The API key is %s.", "that of LITERAL_API_KEY" if environment.api_key else where)
         # uvicorn ends in order on this signal, and then raises it again.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         # Forwarding headers are not believed: whether a request is local is decided by its peer.
-        uvicorn.run(guarded, host=environment.host, port=environment.port, proxy_headers=False, log_level="info")
+        uvicorn.run(
+            guarded,
+            host=environment.host,
+            port=environment.port,
+            proxy_headers=False,
+            log_config=None,
+            access_log=False,  # the application writes its own, without queries and with projects
+        )
     return 0
 
 

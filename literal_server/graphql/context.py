@@ -1,6 +1,7 @@
 """What a resolver is given, and the wrapper that hands it over."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -9,6 +10,8 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionNode
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from literal_server.errors import Refused
+from literal_server.metrics import Operation
 from literal_server.settings import ServerSettings
 
 # The Python SDK validates what it reads and refuses a whole thread for one odd value: it gets fitted values.
@@ -26,6 +29,8 @@ class Context:
     settings: ServerSettings
     environment: str | None = None
     client_name: str | None = None
+    # What the root fields came to, counted once it is known whether it was stored.
+    operations: list[Operation] = field(default_factory=list)
     # A session is for one task at a time, the root fields of a query are resolved at once.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -45,7 +50,16 @@ def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
         if wants_info:
             arguments["info"] = info
         async with context.turn:
-            return await work(context, **arguments)
+            began, outcome = time.perf_counter(), "error"
+            try:
+                answer = await work(context, **arguments)
+                outcome = "ok"
+            except Refused:
+                outcome = "refused"
+                raise
+            finally:
+                context.operations.append((info.field_name, outcome, time.perf_counter() - began))
+            return answer
 
     return resolve
 

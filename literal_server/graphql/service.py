@@ -28,6 +28,7 @@ from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.graphql.context import Context
 from literal_server.graphql.resolvers import mutation, query
+from literal_server.metrics import Metrics, Operation
 from literal_server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,9 @@ def _moment(value: object) -> int:
 class GraphService:
     """Executes documents against one database."""
 
-    def __init__(self, database: Database, settings: ServerSettings) -> None:
+    def __init__(self, database: Database, settings: ServerSettings, metrics: Metrics) -> None:
         self._database = database
+        self._metrics = metrics
         self._settings = settings
         self._schema = make_schema()
         # Clients send a handful of texts over and over; parsing and validating costs twenty times the execution.
@@ -94,21 +96,32 @@ class GraphService:
     async def _run(
         self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
     ) -> ExecutionResult:
-        if operation.operation is not OperationType.MUTATION:
+        operations: list[Operation] = []
+        if operation.operation is OperationType.MUTATION:
+            result, stored = await self._write(document, variables, caller, operations)
+        else:
             async with self._database.reading() as session:
-                return await self._execute(document, variables, self._context(session, caller))
+                context = self._context(session, caller, operations)
+                result, stored = await self._execute(document, variables, context), True
+        self._metrics.count_operations(operations, stored=stored)
+        return result
+
+    async def _write(
+        self, document: DocumentNode, variables: Mapping[str, Any], caller: Caller, operations: list[Operation]
+    ) -> tuple[ExecutionResult, bool]:
         result = ExecutionResult()
         try:
             async with self._database.writing() as session:
-                result = await self._execute(document, variables, self._context(session, caller))
+                result = await self._execute(document, variables, self._context(session, caller, operations))
                 if any(is_unexpected(error) for error in result.errors or ()):
                     raise _Undo
         except _Undo:
-            result = ExecutionResult(None, result.errors)
-        return result
+            return ExecutionResult(None, result.errors), False
+        return result, True
 
-    def _context(self, session: AsyncSession, caller: Caller) -> Context:
-        return Context(session, caller.project, self._settings, caller.environment, caller.client_name)
+    def _context(self, session: AsyncSession, caller: Caller, operations: list[Operation]) -> Context:
+        project, environment, client = caller.project, caller.environment, caller.client_name
+        return Context(session, project, self._settings, environment, client, operations)
 
     async def _execute(self, document: DocumentNode, variables: Mapping[str, Any], context: Context) -> ExecutionResult:
         result = execute(self._schema, document, context_value=context, variable_values=dict(variables))
