@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 from fastapi import FastAPI
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -33,8 +33,8 @@ from literal_server.app import create_app
 from literal_server.auth import basic_login
 from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
-from literal_server.guard import Guard, is_local_request
-from literal_server.settings import ServerSettings
+from literal_server.guard import Guard, check_public_url, is_local_request
+from literal_server.settings import ServerSettings, explain
 from local_assets import LocalAssets
 from process import Process
 from recording.client import LiteralAPI
@@ -44,7 +44,7 @@ from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
 
 logger = logging.getLogger(__name__)
-TALKATIVE = ("httpx", "httpx2", "openai", "alembic", "literal_server.requests")
+TALKATIVE = ("httpx", "httpx2", "openai", "literal_server.requests")
 
 FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it where CI is set
 LOCAL_USER = "local"
@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
 
-    public_url: str | None = None
+    public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     chat_user: str = "admin"
     chat_password: SecretStr | None = None
     process_user: str = "api"
@@ -193,8 +193,7 @@ def wire(server: FastAPI) -> House:
     try:
         settings = load_settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
-        raise SystemExit(f"Verbatim does not start, a setting is wrong. {wrong}.") from None
+        raise SystemExit(f"Verbatim does not start, a setting is wrong. {explain(error)}") from None
     kept: Kept | None = getattr(server.state, "verbatim", None)
     if kept is None:
         kept = server.state.verbatim = _lay_foundation(settings)

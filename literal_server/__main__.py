@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from literal_server.commands import access, serve
 from literal_server.commands.environment import Environment
 from literal_server.errors import ServerError
+from literal_server.settings import explain
 
 Add = Callable[[argparse.ArgumentParser], None]
 
@@ -49,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = parsed.run(Environment(), parsed)
     except ValidationError as error:
-        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
-        print(f"A setting is wrong. {wrong}.", file=sys.stderr)
+        print(f"A setting is wrong. {explain(error)}", file=sys.stderr)
     except (ServerError, ValueError) as error:
         print(error, file=sys.stderr)
     except DBAPIError as error:

@@ -81,6 +81,13 @@ def parse_origin(value: bytes | str) -> Origin | None:
     return Origin(parts.scheme, host[0], host[1] or _DEFAULT_PORTS[parts.scheme])
 
 
+def check_public_url(value: str) -> str:
+    """Return an address that browsers can use for this application. Raises ValueError when it is none."""
+    if parse_origin(value) is None:
+        raise ValueError(f"PUBLIC_URL must be an address such as https://chat.example.com, not {value!r}.")
+    return value
+
+
 def is_loopback_name(name: str) -> bool:
     """Say whether a host name means this machine whoever resolves it: localhost, 127.0.0.0/8 or ::1."""
     if name == "localhost":
@@ -128,9 +135,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, public_url: str | None = None) -> None:
         self.app = app
-        public = parse_origin(public_url) if public_url else None
-        if public_url and public is None:
-            raise ValueError(f"PUBLIC_URL must be an address such as https://chat.example.com, not {public_url!r}.")
+        public = parse_origin(check_public_url(public_url)) if public_url else None
         self.verdict = lru_cache(maxsize=512)(_Rule(public))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 
 class ServerSettings(BaseModel):
@@ -34,3 +34,12 @@ class ServerSettings(BaseModel):
     def database_path(self) -> Path:
         """The SQLite file in the data folder."""
         return self.data_dir / "literal.db"
+
+
+def explain(error: ValidationError) -> str:
+    """Say which settings are wrong and why, in a line without pydantic's own words about itself."""
+    reasons = [
+        str(one["ctx"]["error"]) if one["type"] == "value_error" else f"{str(one['loc'][0]).upper()}: {one['msg']}."
+        for one in error.errors()
+    ]
+    return " ".join(reasons)

@@ -4,13 +4,15 @@ The recorder alone writes turns. Chainlit would write them too, later and with l
 and its notice of a manual stop are dropped here.
 """
 
+import asyncio
 import json
 import logging
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from chainlit.context import CL_RUN_NAMES
@@ -23,7 +25,7 @@ from chainlit.user import PersistedUser, User
 from literalai.my_types import User as StoredUser
 from literalai.observability.thread import Thread
 
-from recording.client import LiteralAPI, RecordingError
+from recording.client import LiteralAPI, RecordingError, UnreachableError
 from recording.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -31,10 +33,15 @@ logger = logging.getLogger(__name__)
 KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
 STOP_NOTICE = "Task manually stopped."
 STORED_SECONDS = 2.0
+SHORT_SECONDS = 2.0  # for what every page asks first
+THREAD_SECONDS = 8.0  # for a whole thread, which may be long
+DOWN_SECONDS = 5.0
 LABEL = re.compile(
     r"[a-zA-Z0-9_ .-]{1,40}"
 )  # the browser asks for an avatar of this name, and no other letters are let in
 USERS_REMEMBERED = 1000
+
+T = TypeVar("T")
 
 
 class ChainlitLayer(BaseDataLayer):
@@ -60,21 +67,42 @@ class ChainlitLayer(BaseDataLayer):
         self._find_review_url = review_url
         self._review_url = ""
         self._users: OrderedDict[str, PersistedUser] = OrderedDict()
+        self._down_until = 0.0
+
+    async def _read(self, question: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+        """Ask the server while a page waits: for so long at most, and not at all just after it gave no answer.
+
+        Raises RecordingError.
+        """
+        if time.monotonic() < self._down_until:
+            raise UnreachableError("the recording server gave no answer a moment ago")
+        try:
+            async with asyncio.timeout(seconds or SHORT_SECONDS):
+                return await question()
+        except (TimeoutError, httpx.TransportError, UnreachableError) as error:
+            self._down_until = time.monotonic() + DOWN_SECONDS
+            raise UnreachableError(f"the recording server gave no answer: {error or type(error).__name__}") from error
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
-        """Return a known user; asked on every request, so remembered."""
+        """Return a known user; asked on every request, so remembered.
+
+        While the server cannot be asked, the name stands in for the id: the server takes either, and the person can go
+        on talking.
+        """
         if identifier in self._users:
             return self._users[identifier]
-        user = await self._api.get_user(identifier=identifier)
+        try:
+            user = await self._read(lambda: self._api.get_user(identifier=identifier))
+        except RecordingError as error:
+            logger.warning("User %s is not looked up: %s", identifier, error)
+            return PersistedUser(id=identifier, identifier=identifier, createdAt="")
         return self._remember(user) if user else None
 
     async def create_user(self, user: User) -> PersistedUser | None:
-        """Return the stored user of this name, made now if there is none."""
-        found = await self._api.get_user(identifier=user.identifier)
+        """Return the stored user of this name, made now if there is none. Raises RecordingError."""
+        found = await self._read(lambda: self._api.get_user(identifier=user.identifier))
         if not found:
-            found = await self._api.create_user(identifier=user.identifier, metadata=user.metadata)
-        elif user.metadata and found.metadata != user.metadata:
-            found = await self._api.update_user(id=found.id or "", metadata=user.metadata)
+            found = await self._read(lambda: self._api.create_user(identifier=user.identifier))
         return self._remember(found)
 
     def _remember(self, stored: StoredUser) -> PersistedUser:
@@ -124,7 +152,7 @@ class ChainlitLayer(BaseDataLayer):
 
     async def get_thread_author(self, thread_id: str) -> str:
         """Return the name of the thread's owner, or an empty text for a thread that is unknown or nobody's."""
-        thread = await self._api.get_thread(id=thread_id)
+        thread = await self._read(lambda: self._api.get_thread(id=thread_id), THREAD_SECONDS)
         return (thread.participant_identifier or "") if thread else ""
 
     async def delete_thread(self, thread_id: str) -> None:
@@ -141,11 +169,14 @@ class ChainlitLayer(BaseDataLayer):
         if filters.feedback is not None:
             wanted.append({"field": "scoreValue", "operator": "eq", "value": filters.feedback, "path": "user-feedback"})
         try:
-            page = await self._api.list_threads(
-                first=pagination.first,
-                after=pagination.cursor,
-                filters=wanted,  # type: ignore[arg-type]
-                order_by={"column": "createdAt", "direction": "DESC"},
+            page = await self._read(
+                lambda: self._api.list_threads(
+                    first=pagination.first,
+                    after=pagination.cursor,
+                    filters=wanted,  # type: ignore[arg-type]
+                    order_by={"column": "createdAt", "direction": "DESC"},
+                ),
+                THREAD_SECONDS,
             )
         except RecordingError as error:
             logger.warning("The list of threads is empty: %s", error)
@@ -158,9 +189,12 @@ class ChainlitLayer(BaseDataLayer):
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         """Return a thread as Chainlit shows it, or None."""
-        await self._outbox.flush(STORED_SECONDS)
-        thread = await self._api.get_thread(id=thread_id)
+        thread = await self._read(lambda: self._stored_thread(thread_id), THREAD_SECONDS)
         return _thread_dict(thread, with_steps=True) if thread else None
+
+    async def _stored_thread(self, thread_id: str) -> Thread | None:
+        await self._outbox.flush(STORED_SECONDS)
+        return await self._api.get_thread(id=thread_id)
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
         """Store a thumb and its comment as a `user-feedback` score and return the score's id."""
@@ -201,8 +235,8 @@ class ChainlitLayer(BaseDataLayer):
         """Return the review page's address, which the chat links each message to."""
         if not self._review_url:
             try:
-                self._review_url = await self._find_review_url()
-            except (httpx.HTTPError, ValueError, KeyError) as error:
+                self._review_url = await self._read(self._find_review_url)
+            except (httpx.HTTPError, ValueError, KeyError, RecordingError) as error:
                 logger.warning("The chat has no links to the review pages: %s", error)
         return self._review_url
 

@@ -64,8 +64,10 @@ def test_a_second_process_on_the_data_folder_says_so_and_stops(app: AppProcess) 
     [
         ({"CHAINLIT_HOST": "0.0.0.0"}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD", "PUBLIC_URL"]),
         ({"LITERAL_API_URL": "http://127.0.0.1:9"}, ["LITERAL_API_KEY"]),
+        ({"PUBLIC_URL": "chat.example.org"}, ["PUBLIC_URL must be an address", "'chat.example.org'"]),
+        ({"AGENT_MAX_ITERATIONS": "many"}, ["AGENT_MAX_ITERATIONS", "integer"]),
     ],
-    ids=["off-loopback", "no-key"],
+    ids=["off-loopback", "no-key", "no-address", "no-number"],
 )
 def test_an_unsafe_start_is_refused_in_words(tmp_path: Path, settings: dict[str, str], named: list[str]) -> None:
     """What is missing is named, and the process ends before it listens."""
@@ -74,3 +76,8 @@ def test_an_unsafe_start_is_refused_in_words(tmp_path: Path, settings: dict[str,
 
     assert [name for name in named if name not in str(ended.value)] == []
     assert "Traceback" not in str(ended.value)
+
+
+def test_the_start_is_quiet(app: AppProcess) -> None:
+    """The log of a start has our own and Chainlit's words, and no library's chatter."""
+    assert "alembic" not in app.text()
