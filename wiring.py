@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     recording: Literal["on", "off"] = "on"
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
+    purge_after_days: int = Field(30, ge=0)
 
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     chat_user: str = "admin"
@@ -260,6 +261,7 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             public_url=settings.public_url,
             chat_url="/thread/{thread_id}",
             metrics_token=settings.metrics_token,
+            purge_after_days=settings.purge_after_days,
         )
         kept.literal = create_app(server_settings, authenticate=_dashboard_login(settings, kept))
         transport = httpx.ASGITransport(app=kept.literal)

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from literal_server import auth, health, keys, rest
+from literal_server import auth, health, keys, purge, rest
 from literal_server.dashboard import pages
 from literal_server.data_folder import initial_api_key, make_data_folder
 from literal_server.db import Database
@@ -57,7 +57,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
             async with database.reading() as session:
                 ring = await keys.KeyRing.load(session)
             app.state.api = rest.Api(database, GraphService(database, settings, metrics), ring, settings, project)
-            async with ring.following(database):
+            async with ring.following(database), purge.in_rounds(database, settings):
                 yield
         finally:
             await database.close()

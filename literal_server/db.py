@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -23,12 +23,18 @@ from literal_server.errors import DatabaseTooNew
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+# Milliseconds to wait for a lock of another process, and for readers when the log is emptied.
+_PATIENCE = 10_000
+_CHECKPOINT_PATIENCE = 250
+
 # synchronous=FULL: an answered write survives a power cut. foreign_keys stays off: children come before parents.
+# secure_delete: what is deleted is overwritten, so that a purge leaves nothing in the free parts of the file.
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA busy_timeout=10000",
+    f"PRAGMA busy_timeout={_PATIENCE}",
     "PRAGMA foreign_keys=OFF",
+    "PRAGMA secure_delete=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-32000",
 )
@@ -49,7 +55,8 @@ class Database:
             json_deserializer=json_text.loads,
             hide_parameters=True,  # an error goes to the log, what was said in a thread does not
         )
-        self._immediate = self._engine.execution_options(immediate=True)
+        self._immediate = self._engine.execution_options(begin_with="BEGIN IMMEDIATE")
+        self._plain = self._engine.execution_options(begin_with=None)
         self._turn = asyncio.Lock()
         self.waiting = 0
         self._waited = waited
@@ -97,6 +104,20 @@ class Database:
         finally:
             self._turn.release()
 
+    async def forget_deleted(self) -> bool:
+        """Empty the write-ahead log, in which old forms of rows lie; False while a long read still needs it."""
+        async with self._in_turn(), self._plain.connect() as connection:
+            await connection.execute(text(f"PRAGMA busy_timeout={_CHECKPOINT_PATIENCE}"))
+            busy = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).scalar_one()
+            await connection.execute(text(f"PRAGMA busy_timeout={_PATIENCE}"))
+        return not busy
+
+    async def rewrite(self) -> None:
+        """Write the file anew without the free space in it; the writer waits for as long as that takes."""
+        async with self._in_turn(), self._plain.connect() as connection:
+            await connection.execute(text("VACUUM"))
+        await self.forget_deleted()
+
 
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     adapted: Any = connection
@@ -112,9 +133,8 @@ def _casefold(value: bytes | None) -> str | None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
     driver: Any = connection.connection.driver_connection
-    driver.begin_with = "BEGIN IMMEDIATE" if immediate else "BEGIN"
+    driver.begin_with = connection.get_execution_options().get("begin_with", "BEGIN")
 
 
 def _migrations() -> Config:

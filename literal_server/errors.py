@@ -3,6 +3,7 @@
 ServerError
   Refused            the caller asked for something that cannot be done; the sentence is shown to the caller
     NotFound         the thing to change is not there (or is of another project, which looks the same)
+    ThreadDeleted    a step that began after its thread was deleted
   DataFolderInUse    another process works on the data folder
   DatabaseTooNew     a newer version of the program has changed the database's form
 """
@@ -21,6 +22,13 @@ class NotFound(Refused):
 
     def __init__(self, kind: str, identity: str) -> None:
         super().__init__(f"There is no {kind} with the id {identity!r}.")
+
+
+class ThreadDeleted(Refused):
+    """A step that began after its thread was deleted: its client does not know yet that nobody will read it."""
+
+    def __init__(self) -> None:
+        super().__init__("thread deleted")
 
 
 class DataFolderInUse(ServerError):  # noqa: N818 - reads as what happened

@@ -9,13 +9,14 @@ The caller holds the writing session, so nothing changes between a read here and
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Integer, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, generations, json_text
-from literal_server.errors import Refused
+from literal_server.errors import Refused, ThreadDeleted
+from literal_server.rows import add, deletion_before_purge, find, hide_belongings
 from literal_server.tables import Attachment, Score, Step, Thread
 
 SCORE_TYPES = ("HUMAN", "CODE", "AI")
@@ -56,13 +57,16 @@ class Share:
 
 async def ingest_step(
     session: AsyncSession, project: str, report: StepReport, *, environment: str | None = None, edit: bool = False
-) -> Step:
+) -> Step | None:
     """Merge a report into its step, making the step and its thread when they are new; answers the step.
 
-    `edit` is a person's change of one step: it is never taken for an older report.
+    `edit` is a person's change of one step: it is never taken for an older report. A report of what is
+    purged is dropped: None. Raises ThreadDeleted for a step that began after its thread was deleted.
     """
     now = clock.now()
     step = await find(session, Step, project, report.id)
+    if await _is_purged(session, project, step, report):
+        return None
     if step is None:
         step = Step(project_id=project, id=report.id, type="undefined", created_at=now, updated_at=now, is_error=False)
         add(session, step)
@@ -77,6 +81,23 @@ async def ingest_step(
     for given in report.attachments or ():
         await merge_attachment(session, project, given, step=step)
     return step
+
+
+async def _is_purged(session: AsyncSession, project: str, step: Step | None, report: StepReport) -> bool:
+    if step is not None and step.purged_at is not None:
+        return True
+    thread_id = report.thread_id or (step.thread_id if step is not None else None)
+    if thread_id is None:
+        return False
+    thread = await find(session, Thread, project, thread_id)
+    if thread is not None:
+        deleted_at = thread.deleted_at
+    else:
+        deleted_at = await deletion_before_purge(session, project, "thread", thread_id)
+    began = _chosen(min, step.start_time if step is not None else None, report.start_time)
+    if deleted_at is not None and began is not None and began > deleted_at:
+        raise ThreadDeleted
+    return thread is None and deleted_at is not None
 
 
 def merge_step(step: Step, report: StepReport, *, older: bool) -> None:
@@ -146,6 +167,7 @@ async def _account(
     thread = await ensure_thread(session, step.project_id, step.thread_id, environment)
     if thread.deleted_at is not None and step.deleted_at is None:
         step.deleted_at = thread.deleted_at  # a late report does not bring a deleted thread back
+        await hide_belongings(session, step.project_id, [step.id], thread.deleted_at)
     if thread_before is not None and thread_before != step.thread_id:
         for moved in (thread_before, step.thread_id):
             await recount(session, await ensure_thread(session, step.project_id, moved, environment))
@@ -192,12 +214,18 @@ async def ensure_thread(session: AsyncSession, project: str, identity: str, envi
     """Answer the thread with this id, deleted or not, making an empty one when there is none."""
     thread = await find(session, Thread, project, identity)
     if thread is None:
-        now = clock.now()
-        thread = Thread(project_id=project, id=identity, created_at=now, last_activity=now, tags=[], metadata_={})
-        for name in Share.__dataclass_fields__:
-            setattr(thread, name, 0)
+        thread = empty_thread(project, identity)
         add(session, thread)
     thread.environment = thread.environment or environment
+    return thread
+
+
+def empty_thread(project: str, identity: str) -> Thread:
+    """Make the row of a thread of which nothing is known yet; it is not stored by this."""
+    now = clock.now()
+    thread = Thread(project_id=project, id=identity, created_at=now, last_activity=now, tags=[], metadata_={})
+    for name in Share.__dataclass_fields__:
+        setattr(thread, name, 0)
     return thread
 
 
@@ -291,23 +319,3 @@ async def merge_attachment(session: AsyncSession, project: str, given: Any, *, s
         if value is not None:
             setattr(attachment, name, value)
     return attachment
-
-
-Kind = TypeVar("Kind", Thread, Step, Score, Attachment)
-
-
-async def find(session: AsyncSession, kind: type[Kind], project: str, identity: str) -> Kind | None:
-    """Answer the row with this id, deleted or not; one that was added in this session is found without a flush."""
-    known: dict[Any, Any] = session.info
-    key = (kind, project, identity)
-    if key not in known:
-        with session.no_autoflush:
-            known[key] = await session.get(kind, (project, identity))
-    found: Kind | None = known[key]
-    return found
-
-
-def add(session: AsyncSession, row: Thread | Step | Score | Attachment) -> None:
-    """Add a new row, so that `find` knows it at once."""
-    session.info[(type(row), row.project_id, row.id)] = row
-    session.add(row)

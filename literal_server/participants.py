@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, paging
+from literal_server import clock, filters, paging, rows
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
 from literal_server.tables import Participant
@@ -78,14 +78,18 @@ async def delete(session: AsyncSession, project: str, identity: str) -> Particip
     return found
 
 
-async def resolve(session: AsyncSession, project: str, given: str) -> str:
+async def resolve(session: AsyncSession, project: str, given: str) -> str | None:
     """Answer the id for a participant named by id or identifier; an unknown name becomes a new participant.
 
-    The id of a deleted participant stays what it is, so that nobody comes back from a late report.
+    The id of a deleted participant stays what it is and that of a purged one becomes None, so that nobody comes back
+    from a late report.
     """
     if await session.get(Participant, (project, given)) is not None:
         return given
-    return (await create(session, project, given)).id
+    found = await find(session, project, identifier=given)
+    if found is None and await rows.deletion_before_purge(session, project, "participant", given):
+        return None
+    return (found or await create(session, project, given)).id
 
 
 async def list_page(

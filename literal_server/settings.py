@@ -11,7 +11,7 @@ class ServerSettings(BaseModel):
     `public_url` is the address that browsers use (scheme and host), None on a machine of one's own.
     `chat_url` is a template such as "/thread/{thread_id}": where a thread goes on in the chat.
     With `metrics_token` the metrics are for who shows it, without one for this machine.
-    Sizes are bytes, the other limits are counts.
+    Sizes are bytes, the other limits are counts. What is deleted is purged after `purge_after_days`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -22,6 +22,7 @@ class ServerSettings(BaseModel):
     project_name: str = "verbatim"
     chat_url: str | None = None
     metrics_token: SecretStr | None = None
+    purge_after_days: int = Field(30, ge=0)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1)
     max_batch: int = Field(1_000, ge=1)
     max_document_tokens: int = Field(200_000, ge=1)

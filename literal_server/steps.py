@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, select, update
+from sqlalchemy import SQLColumnExpression, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, tree
-from literal_server.errors import NotFound
+from literal_server import clock, filters, ingest, paging, rows, tree
+from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, Score, Step
@@ -100,9 +100,11 @@ async def list_page(
 
 
 async def create(session: AsyncSession, project: str, report: StepReport, environment: str | None = None) -> FullStep:
-    """Make a step under a new id; the report's own id is not used."""
+    """Make a step under a new id; the report's own id is not used. Raises ThreadDeleted."""
     report = replace(report, id=str(uuid.uuid4()))
     step = await ingest.ingest_step(session, project, report, environment=environment, edit=True)
+    if step is None:
+        raise ThreadDeleted
     return FullStep(step, step.parent_id)
 
 
@@ -124,17 +126,15 @@ async def delete(session: AsyncSession, project: str, identity: str) -> Step | N
     An id that is not known yet is remembered as deleted: reports of it may still be under way.
     """
     now = clock.now()
-    step = await ingest.find(session, Step, project, identity)
-    if step is None:
-        ingest.add(session, Step(project_id=project, id=identity, type="undefined", is_error=False,
-                                 created_at=now, updated_at=now, deleted_at=now))  # fmt: skip
+    step = await rows.find(session, Step, project, identity)
+    if step is not None and step.deleted_at is not None:
         return None
-    if step.deleted_at is not None:
+    await rows.hide_belongings(session, project, [identity], now)
+    if step is None:
+        rows.add(session, Step(project_id=project, id=identity, type="undefined", is_error=False,
+                               created_at=now, updated_at=now, deleted_at=now))  # fmt: skip
         return None
     step.deleted_at = step.updated_at = now
-    for table in (Attachment, Score):
-        belongs = (table.project_id == project, table.step_id == identity, table.deleted_at.is_(None))
-        await session.execute(update(table).where(*belongs).values(deleted_at=now))
     if step.thread_id is not None:
         await ingest.recount(session, await ingest.ensure_thread(session, project, step.thread_id))
     return step

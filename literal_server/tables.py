@@ -43,6 +43,12 @@ class Base(DeclarativeBase):
     }
 
 
+def deleted_rows(table: str, beyond: str = "") -> Index:
+    """An index of the deleted rows alone, so that the purge looks at nothing else."""
+    which = text(f"deleted_at IS NOT NULL{beyond}")
+    return Index(f"ix_{table}_deleted", "deleted_at", sqlite_where=which, postgresql_where=which)
+
+
 class Project(Base):
     """One workspace; `id` is the slug in addresses."""
 
@@ -79,6 +85,7 @@ class Participant(Base):
             postgresql_where=text("deleted_at IS NULL"),
         ),
         Index(None, "project_id", "created_at", "id"),
+        deleted_rows("participants"),
     )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
@@ -97,6 +104,7 @@ class Thread(Base):
         Index(None, "project_id", "created_at", "id"),
         Index(None, "project_id", "last_activity", "id"),
         Index(None, "project_id", "participant_id", "created_at"),
+        deleted_rows("threads"),
     )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
@@ -106,6 +114,7 @@ class Thread(Base):
     environment: Mapped[str | None]
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
+    deleted_by: Mapped[str | None]
     last_activity: Mapped[int]
     first_start: Mapped[int | None]
     last_end: Mapped[int | None]
@@ -116,6 +125,7 @@ class Thread(Base):
     open_count: Mapped[int] = mapped_column(default=0)
     tags: Mapped[list[str]]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    payloads: Mapped[dict[str, Any] | None]
 
 
 class Step(Base):
@@ -135,6 +145,7 @@ class Step(Base):
             postgresql_where=text("generation IS NOT NULL"),
         ),
         Index(None, "project_id", "prompt_id"),
+        deleted_rows("steps", " AND purged_at IS NULL"),
     )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
@@ -150,6 +161,7 @@ class Step(Base):
     created_at: Mapped[int]
     updated_at: Mapped[int]
     deleted_at: Mapped[int | None]
+    purged_at: Mapped[int | None]
     is_error: Mapped[bool] = mapped_column(default=False)
     model: Mapped[str | None]
     provider: Mapped[str | None]
@@ -165,6 +177,8 @@ class Step(Base):
     input: Mapped[Any | None]
     output: Mapped[Any | None]
     generation: Mapped[dict[str, Any] | None]
+    stamps: Mapped[dict[str, Any] | None]  # see literal_server/ingest.py
+    payloads: Mapped[dict[str, Any] | None]  # see literal_server/payloads.py
 
 
 class Score(Base):
@@ -175,6 +189,7 @@ class Score(Base):
         Index(None, "project_id", "step_id"),
         Index(None, "project_id", "created_at", "id"),
         Index(None, "project_id", "dataset_experiment_item_id"),
+        deleted_rows("scores"),
     )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
@@ -198,7 +213,11 @@ class Attachment(Base):
     """A file that belongs to a step: kept here by its key, or elsewhere by its address."""
 
     __tablename__ = "attachments"
-    __table_args__ = (Index(None, "project_id", "step_id"), Index(None, "project_id", "object_key"))
+    __table_args__ = (
+        Index(None, "project_id", "step_id"),
+        Index(None, "project_id", "object_key"),
+        deleted_rows("attachments"),
+    )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -357,3 +376,13 @@ class PromptVariant(Base):
     variables: Mapped[Any]
     created_at: Mapped[int]
     deleted_at: Mapped[int | None]
+
+
+class PurgedId(Base):
+    """The id of a purged thread or participant as a digest, so that a late report does not bring it back."""
+
+    __tablename__ = "purged_ids"
+
+    project_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    deleted_at: Mapped[int]

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import SQLColumnExpression, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, participants
+from literal_server import clock, filters, ingest, paging, participants, rows
 from literal_server.errors import NotFound
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, Participant, Score, Step, Thread
+from literal_server.tables import Participant, Step, Thread
 
 # A run that was never told to have ended counts as running for so long after the last sign of life.
 LIVE_MICROSECONDS = 10 * 60 * 1_000_000
@@ -49,7 +49,14 @@ async def create(session: AsyncSession, project: str, report: ThreadReport, envi
 async def upsert(
     session: AsyncSession, project: str, identity: str, report: ThreadReport, environment: str | None = None
 ) -> Thread:
-    """Make or change the thread with this id; a deleted one takes the change but stays deleted."""
+    """Make or change the thread with this id.
+
+    A deleted one takes the change but stays deleted; of a purged one an empty row is answered that is not stored.
+    """
+    if await rows.find(session, Thread, project, identity) is None and await rows.deletion_before_purge(
+        session, project, "thread", identity
+    ):
+        return ingest.empty_thread(project, identity)
     thread = await ingest.ensure_thread(session, project, identity, environment)
     if report.name:
         thread.name = report.name
@@ -77,22 +84,24 @@ def merge_metadata(stored: dict[str, Any], reported: Any) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
-async def delete(session: AsyncSession, project: str, identity: str) -> Thread | None:
-    """Hide a thread with all that belongs to it, None when there is none.
+async def delete(session: AsyncSession, project: str, identity: str, by: str | None = None) -> Thread | None:
+    """Hide a thread with all that belongs to it, None when there is none; `by` says who asked for it.
 
-    Everything gets the thread's own moment of deletion, so that a restore knows what went with it.
+    Everything gets the thread's own moment of deletion, so that a restore knows what went with it. An id that is not
+    known yet is remembered as deleted: reports of it may still be under way.
     """
-    thread = await find(session, project, identity)
-    if thread is None:
+    known = await rows.find(session, Thread, project, identity)
+    if known is not None and known.deleted_at is not None:
         return None
+    if known is None and await rows.deletion_before_purge(session, project, "thread", identity):
+        return None
+    thread = await ingest.ensure_thread(session, project, identity)
+    thread.deleted_by = by
     moment = thread.deleted_at = clock.now()
-    steps = select(Step.id).where(Step.project_id == project, Step.thread_id == identity)
-    for table in (Attachment, Score):
-        belongs = (table.project_id == project, table.step_id.in_(steps), table.deleted_at.is_(None))
-        await session.execute(update(table).where(*belongs).values(deleted_at=moment))
-    own_steps = (Step.project_id == project, Step.thread_id == identity, Step.deleted_at.is_(None))
-    await session.execute(update(Step).where(*own_steps).values(deleted_at=moment))
-    return thread
+    of_thread = (Step.project_id == project, Step.thread_id == identity)
+    await rows.hide_belongings(session, project, select(Step.id).where(*of_thread), moment)
+    await session.execute(update(Step).where(*of_thread, Step.deleted_at.is_(None)).values(deleted_at=moment))
+    return known
 
 
 async def list_page(

@@ -26,7 +26,17 @@ SCRUBBED = (
     "WEATHER_",
     "OFFLINE_",
 )
-SCRUBBED_NAMES = ("CI", "DATABASE_URL", "PUBLIC_URL", "RECORDING", "DATA_DIR", "HOST", "PORT", "SYSTEM_PROMPT")
+SCRUBBED_NAMES = (
+    "CI",
+    "DATABASE_URL",
+    "PUBLIC_URL",
+    "RECORDING",
+    "DATA_DIR",
+    "HOST",
+    "PORT",
+    "PURGE_AFTER_DAYS",
+    "SYSTEM_PROMPT",
+)
 
 
 def clean_environment() -> dict[str, str]:

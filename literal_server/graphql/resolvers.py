@@ -5,7 +5,7 @@ from typing import Any
 from ariadne import MutationType, QueryType
 
 from literal_server import attachments, ingest, participants, scores, steps, threads
-from literal_server.errors import Refused
+from literal_server.errors import Refused, ThreadDeleted
 from literal_server.graphql import shapes
 from literal_server.graphql.context import Context, ResolveInfo, resolver, selects
 from literal_server.ingest import StepReport
@@ -144,7 +144,7 @@ async def update_thread(context: Context, id: str, **given: Arguments) -> Shape:
 @resolver
 async def delete_thread(context: Context, id: str) -> Shape | None:
     """Delete a thread with its steps."""
-    found = await threads.delete(context.session, context.project, id)
+    found = await threads.delete(context.session, context.project, id, context.client_name)
     return shapes.thread(found) if found else None
 
 
@@ -170,7 +170,10 @@ async def get_step(context: Context, id: str) -> Shape | None:
 async def ingest_step(context: Context, **report: Arguments) -> Shape:
     """Take in what a client reports about a step."""
     taken = StepReport(**report)
-    await ingest.ingest_step(context.session, context.project, taken, environment=context.environment)
+    try:
+        await ingest.ingest_step(context.session, context.project, taken, environment=context.environment)
+    except ThreadDeleted as refused:
+        return {"ok": False, "message": str(refused)}
     return {"ok": True, "message": None}
 
 

@@ -1,0 +1,155 @@
+"""The end of what was deleted: rows and files removed for good, in short turns of the writer."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import clock, rows
+from literal_server.db import Database
+from literal_server.settings import ServerSettings
+from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
+
+logger = logging.getLogger(__name__)
+
+DAY = 24 * 60 * 60 * 1_000_000
+ROUND_SECONDS = 60 * 60
+# Steps that one turn of the writer removes: a few milliseconds.
+BATCH = 200
+
+# What a step keeps when it is purged alone: the tree of its thread still hangs on it.
+_PLACE_OF_A_STEP = {"project_id", "id", "thread_id", "parent_id", "type", "created_at", "updated_at", "deleted_at"}
+
+
+async def purge(database: Database, *, before: int | None = None) -> Counter[str]:
+    """Remove for good all that was deleted before a moment (microseconds; now, if none is given), with its files.
+
+    Answers how many rows of each kind went. Nothing of their text is left in the data folder afterwards, unless a
+    long read keeps the old state of the database alive: then the next purge clears it away.
+    """
+    end = clock.now() + 1 if before is None else before
+    gone: Counter[str] = Counter()
+    while True:
+        async with database.writing() as session:
+            some = await purge_some(session, end)
+        if not some:
+            break
+        gone += some
+    await database.forget_deleted()
+    return gone
+
+
+async def purge_at_once(database: Database) -> Counter[str]:
+    """Purge all that is deleted and write the database file anew, which also clears what older versions left in it.
+
+    For a command: the writer of a running server waits for as long as copying the file takes.
+    """
+    gone = await purge(database)
+    await database.rewrite()
+    return gone
+
+
+@asynccontextmanager
+async def in_rounds(database: Database, settings: ServerSettings) -> AsyncIterator[None]:
+    """Purge every hour, as long as the block runs, what was deleted more than `settings.purge_after_days` ago."""
+    rounds = asyncio.create_task(_run_rounds(database, settings))
+    try:
+        yield
+    finally:
+        rounds.cancel()
+        await asyncio.wait([rounds])
+
+
+async def _run_rounds(database: Database, settings: ServerSettings) -> None:
+    while True:
+        try:
+            gone = await purge(database, before=clock.now() + 1 - settings.purge_after_days * DAY)
+            if gone:
+                logger.info("Purged what was deleted: %s.", ", ".join(f"{n} {kind}" for kind, n in gone.items()))
+        except Exception:  # whatever went wrong, the next round tries again
+            logger.exception("Purging what was deleted failed; it is tried again in an hour.")
+        await asyncio.sleep(ROUND_SECONDS)
+
+
+async def purge_some(session: AsyncSession, before: int, limit: int = BATCH) -> Counter[str]:
+    """Remove some of what was deleted before a moment, at most `limit` steps; answers what went, nothing at the end."""
+    thread = await session.scalar(select(Thread).where(Thread.deleted_at < before).order_by(Thread.deleted_at).limit(1))
+    if thread is not None:
+        return await _purge_thread(session, thread, limit)
+    due = (Step.deleted_at < before, Step.purged_at.is_(None))
+    steps = (await session.scalars(select(Step).where(*due).limit(limit))).all()
+    if steps:
+        return await _empty(session, steps)
+    participants = (
+        await session.scalars(select(Participant).where(Participant.deleted_at < before).limit(limit))
+    ).all()
+    if participants:
+        return await _purge_participants(session, participants)
+    for table, name in ((Score, "scores"), (Attachment, "attachments")):
+        found = (await session.scalars(select(table).where(table.deleted_at < before).limit(limit))).all()
+        if found:
+            return await _remove(session, name, found)
+    return Counter()
+
+
+async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Counter[str]:
+    project = thread.project_id
+    # Remembered first: from the first of its steps on the thread cannot be restored any more.
+    await _remember(session, project, "thread", thread.id, thread.deleted_at or 0)
+    of_thread = select(Step).where(Step.project_id == project, Step.thread_id == thread.id)
+    steps = (await session.scalars(of_thread.limit(limit))).all()
+    gone = await _remove_belongings(session, project, [step.id for step in steps])
+    for step in steps:
+        await session.delete(step)
+    gone["steps"] += len(steps)
+    if len(steps) < limit:
+        await session.delete(thread)
+        gone["threads"] += 1
+    return gone
+
+
+async def _empty(session: AsyncSession, steps: Sequence[Step]) -> Counter[str]:
+    gone: Counter[str] = Counter(steps=len(steps))
+    for step in steps:
+        gone += await _remove_belongings(session, step.project_id, [step.id])
+        for name in set(step.__mapper__.attrs.keys()) - _PLACE_OF_A_STEP:
+            setattr(step, name, False if name == "is_error" else None)
+        step.purged_at = clock.now()
+    return gone
+
+
+async def _purge_participants(session: AsyncSession, found: Sequence[Participant]) -> Counter[str]:
+    for participant in found:
+        project, identity = participant.project_id, participant.id
+        await _remember(session, project, "participant", identity, participant.deleted_at or 0)
+        named = (Thread.project_id == project, Thread.participant_id == identity)
+        await session.execute(update(Thread).where(*named).values(participant_id=None))
+        await session.delete(participant)
+    return Counter(participants=len(found))
+
+
+async def _remember(session: AsyncSession, project: str, kind: str, identity: str, deleted_at: int) -> None:
+    digest = rows.purged_digest(kind, identity)
+    if await session.get(PurgedId, (project, digest)) is None:
+        session.add(PurgedId(project_id=project, digest=digest, deleted_at=deleted_at))
+
+
+async def _remove_belongings(session: AsyncSession, project: str, step_ids: Sequence[str]) -> Counter[str]:
+    gone: Counter[str] = Counter()
+    for table, name in ((Score, "scores"), (Attachment, "attachments")):
+        found = (
+            await session.scalars(select(table).where(table.project_id == project, table.step_id.in_(step_ids)))
+        ).all()
+        gone += await _remove(session, name, found)
+    return gone
+
+
+async def _remove(session: AsyncSession, name: str, found: Sequence[Any]) -> Counter[str]:
+    for row in found:
+        await session.delete(row)
+    return Counter({name: len(found)}) if found else Counter()

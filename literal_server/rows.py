@@ -1,0 +1,49 @@
+"""Rows of the merge: found once a session, hidden with what belongs to them, and remembered after their purge."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
+
+Kind = TypeVar("Kind", Thread, Step, Score, Attachment)
+
+
+async def find(session: AsyncSession, kind: type[Kind], project: str, identity: str) -> Kind | None:
+    """Answer the row with this id, deleted or not; one that was added in this session is found without a flush."""
+    known: dict[Any, Any] = session.info
+    key = (kind, project, identity)
+    if key not in known:
+        with session.no_autoflush:
+            known[key] = await session.get(kind, (project, identity))
+    found: Kind | None = known[key]
+    return found
+
+
+def add(session: AsyncSession, row: Thread | Step | Score | Attachment) -> None:
+    """Add a new row, so that `find` knows it at once."""
+    session.info[(type(row), row.project_id, row.id)] = row
+    session.add(row)
+
+
+async def hide_belongings(
+    session: AsyncSession, project: str, step_ids: Select[Any] | Sequence[str], moment: int
+) -> None:
+    """Delete the living scores and attachments of steps, at the moment at which the steps were deleted."""
+    for table in (Attachment, Score):
+        living = (table.project_id == project, table.step_id.in_(step_ids), table.deleted_at.is_(None))
+        await session.execute(update(table).where(*living).values(deleted_at=moment))
+
+
+def purged_digest(kind: str, identity: str) -> str:
+    """The form in which the id of a purged row is remembered: ids may be texts of a person."""
+    return hashlib.sha256(f"{kind}\0{identity}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def deletion_before_purge(session: AsyncSession, project: str, kind: str, identity: str) -> int | None:
+    """Answer when a row was deleted that is purged by now, None when there was no such row."""
+    purged = await session.get(PurgedId, (project, purged_digest(kind, identity)))
+    return None if purged is None else purged.deleted_at
