@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from agent.approval import Approvals, Unasked
 from agent.conversation import Answer, Conversation, Conversations, Listener
 from agent.events import Message
 from agent.options import DEFAULTS
@@ -22,6 +23,8 @@ from recording.history import RecordedThread
 logger = logging.getLogger(__name__)
 
 BROKEN = "Something broke on our side, and it is in the log. Please ask again."
+NOBODY = Unasked("denied", reason="Nobody can be asked over HTTP (the setting PROCESS_APPROVES_TOOLS is off).")
+BY_SETTING = Unasked("approved", by="PROCESS_APPROVES_TOOLS")
 ALIASES = uuid.UUID("5f0c1f4e-3f0b-4a56-9d0e-0a6f4b0c9a51")
 
 
@@ -83,6 +86,7 @@ class Process:
     """What the endpoint works with.
 
     `local_user` is who a caller without a key is, if the request may be trusted to come from this machine.
+    `approves_tools` lets tools run that need consent in the chat; otherwise the model hears that nobody can give it.
     """
 
     conversations: Conversations
@@ -93,6 +97,7 @@ class Process:
     key_user: str
     local_user: Callable[[Request], str | None]
     max_body_bytes: int
+    approves_tools: bool = False
 
     def routes(self) -> list[Route]:
         """Return the endpoint under both spellings: a redirect would lose the body of some clients."""
@@ -148,7 +153,13 @@ class Process:
         else:
             conversation = self.conversations.find(user, thread_id) or await self._open(user, thread_id)
         turn = await conversation.ask(
-            question, self.answer, self.recorder, client="http", history=past, options=DEFAULTS
+            question,
+            self.answer,
+            self.recorder,
+            client="http",
+            history=past,
+            options=DEFAULTS,
+            approvals=Approvals(BY_SETTING if self.approves_tools else NOBODY),
         )
         finished = await turn.finished
         if finished.error:

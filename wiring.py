@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.conversation import Answer, Conversations, Turn
-from agent.events import Event
-from agent.loop import run_turn
+from agent.agent import Agent
+from agent.conversation import Answer, Conversations
 from agent.model import ChatModel, openai_client
+from agent.model_list import ModelList
 from agent.offline import offline_model
 from agent.toolbox import Toolbox
 from literal_server.app import create_app
@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     agent_max_parallel_tools: int = Field(8, ge=1)
     weather_geocoding_url: str = "https://geocoding-api.open-meteo.com"
     weather_forecast_url: str = "https://api.open-meteo.com"
+    weather_timeout_seconds: float = Field(10, gt=0)
+    tool_max_result_characters: int = Field(50_000, ge=1)
 
     data_dir: Path = Path("data")
     recording: Literal["on", "off"] = "on"
@@ -86,6 +88,7 @@ class Settings(BaseSettings):
     process_user: str = "api"
     process_api_key: SecretStr | None = None
     process_max_body_bytes: int = Field(2_000_000, ge=1)
+    process_approves_tools: bool = False
     dashboard_user: str = "admin"
     dashboard_password: SecretStr | None = None
     metrics_token: SecretStr | None = None
@@ -129,8 +132,14 @@ class House:
 
     settings: Settings
     kept: Kept
-    answer: Answer
+    agent: Agent
+    models: ModelList
     recorder: Recorder | None
+
+    @property
+    def answer(self) -> Answer:
+        """What makes the events of a turn."""
+        return self.agent.answer
 
     @property
     def conversations(self) -> Conversations:
@@ -205,7 +214,8 @@ def wire(server: FastAPI) -> House:
         older, kept.conversations = kept.conversations, Conversations()
         kept.conversations.take_over(older)
     recorder = Recorder(kept.outbox) if kept.outbox else None
-    house = House(settings, kept, _answer(settings), recorder)
+    agent = _agent(settings)
+    house = House(settings, kept, agent, ModelList(agent.model), recorder)
     _mount(server, house)
     return house
 
@@ -298,33 +308,22 @@ def _model(settings: Settings) -> ChatModel:
     return ChatModel(client, settings.openai_model)
 
 
-def _answer(settings: Settings) -> Answer:
-    """Return the agent: a function from a turn to its events."""
-    model = _model(settings)
-    toolbox = Toolbox(
-        build_tools(
-            ToolSettings(
-                weather_geocoding_url=settings.weather_geocoding_url,
-                weather_forecast_url=settings.weather_forecast_url,
-                weather_sample=settings.offline,
-            )
+def _agent(settings: Settings) -> Agent:
+    tools = build_tools(
+        ToolSettings(
+            weather_geocoding_url=settings.weather_geocoding_url,
+            weather_forecast_url=settings.weather_forecast_url,
+            weather_sample=settings.offline,
+            weather_timeout_seconds=settings.weather_timeout_seconds,
         )
     )
-
-    def answer(turn: Turn) -> AsyncIterator[Event]:
-        history = [*turn.history, turn.question]
-        instructed = any(message["role"] in ("system", "developer") for message in history)
-        messages = history if instructed else [{"role": "system", "content": settings.system_prompt}, *history]
-        return run_turn(
-            model,
-            toolbox,
-            messages,
-            max_iterations=settings.agent_max_iterations,
-            max_parallel_tools=settings.agent_max_parallel_tools,
-            stop=turn.stopping,
-        )
-
-    return answer
+    return Agent(
+        model=_model(settings),
+        toolbox=Toolbox(tools, max_result_characters=settings.tool_max_result_characters),
+        system_prompt=settings.system_prompt,
+        max_iterations=settings.agent_max_iterations,
+        max_parallel_tools=settings.agent_max_parallel_tools,
+    )
 
 
 def _mount(server: FastAPI, house: House) -> None:
@@ -344,6 +343,7 @@ def _mount(server: FastAPI, house: House) -> None:
         key_user=settings.process_user,
         local_user=local_user,
         max_body_bytes=settings.process_max_body_bytes,
+        approves_tools=settings.process_approves_tools,
     )
     ours: list[BaseRoute] = [*process.routes()]
     if kept.literal:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from agent.events import Event, TextDelta
+from agent.events import Event, TextDelta, ToolDelta
 
 Result = TypeVar("Result")
 
@@ -17,14 +17,14 @@ class Channel:
     """A queue whose writers wait until the reader, having dealt with their event, asks for the next one.
 
     So a listener that writes each event to disk has done so before the next thing happens. Pieces of text do not
-    wait: there are many of them, and the end of the model call that they belong to waits for all.
+    wait: there are many of them, and the end of the call that they belong to waits for all.
     """
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[tuple[Event, asyncio.Future[None] | None] | None] = asyncio.Queue()
         self._being_read: asyncio.Future[None] | None = None
 
-    def say(self, delta: TextDelta) -> None:
+    def say(self, delta: TextDelta | ToolDelta) -> None:
         """Put in a piece of text and go on at once."""
         self._queue.put_nowait((delta, None))
 

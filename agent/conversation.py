@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from agent.approval import Approvals
 from agent.events import Event, Message, TurnFinished, new_id, now
 from agent.options import DEFAULTS, Options
 
@@ -36,7 +37,7 @@ class Turn:
 
     `history` is what the model gets before the question. `rebased` tells that it is not what this conversation held
     (an HTTP client may post any history), so that the record must keep it too. `options` are those of the thread as
-    they were when it was asked.
+    they were when it was asked; `approvals` is where its tool calls wait for a person's consent.
     """
 
     thread_id: str
@@ -49,6 +50,7 @@ class Turn:
     question_id: str
     run_id: str
     options: Options = DEFAULTS
+    approvals: Approvals = field(default_factory=Approvals)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     finished: "asyncio.Future[TurnFinished]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -91,6 +93,7 @@ class Conversation:
         question_id: str | None = None,
         run_id: str | None = None,
         options: Options | None = None,
+        approvals: Approvals | None = None,
     ) -> Turn:
         """Start a turn and return it at once; its `finished` future holds the last event.
 
@@ -115,6 +118,7 @@ class Conversation:
             question_id=question_id or new_id(),
             run_id=run_id or new_id(),
             options=self.options if options is None else options,
+            approvals=approvals or Approvals(),
         )
         self.turn, self.recorded = turn, True
         driver = asyncio.create_task(self._drive(turn, answer, recorder), name=f"turn {turn.run_id}")

@@ -16,6 +16,8 @@ Message = dict[str, Any]
 """One message as the Chat Completions API has it: `role`, `content`, and `tool_calls` or `tool_call_id`."""
 
 Outcome = Literal["answered", "limit", "failed", "cancelled"]
+Verdict = Literal["approved", "edited", "denied", "timed_out", "stopped"]
+"""What became of the wish to run a tool: it runs as asked for, with other arguments, or not at all."""
 
 
 def now() -> datetime:
@@ -74,6 +76,36 @@ class ModelFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """A tool call waits for a person's consent, at the longest `until`; it does not run before that is given."""
+
+    step_id: str
+    tool_call_id: str
+    name: str
+    arguments: Mapping[str, Any] | str
+    until: datetime
+    at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """It is decided on a tool call: `by` whom, and for what `reason`, are empty where nobody decided or said why.
+
+    `arguments` is what the call may run with, `asked` what the model had asked for; they differ when it was `edited`.
+    """
+
+    step_id: str
+    tool_call_id: str
+    name: str
+    verdict: Verdict
+    by: str
+    reason: str
+    arguments: Mapping[str, Any] | str
+    asked: Mapping[str, Any] | str
+    at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStarted:
     """A tool begins to work; `arguments` is the parsed object, or the raw text where it could not be parsed."""
 
@@ -85,8 +117,19 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDelta:
+    """A piece of the result of tool call `step_id`, in order, from a tool that gives its result in pieces."""
+
+    step_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFinished:
-    """A tool is done; `content` is the text the model gets, `error` the same failure in words for a person."""
+    """A tool call is over; `content` is the text the model gets, `error` the same failure in words for a person.
+
+    One that a person did not consent to has never started: its `duration` is 0.
+    """
 
     step_id: str
     tool_call_id: str
@@ -116,4 +159,14 @@ class TurnFinished:
     at: datetime = field(default_factory=now)
 
 
-Event = ModelStarted | TextDelta | ModelFinished | ToolStarted | ToolFinished | TurnFinished
+Event = (
+    ModelStarted
+    | TextDelta
+    | ModelFinished
+    | ApprovalAsked
+    | ApprovalDecided
+    | ToolStarted
+    | ToolDelta
+    | ToolFinished
+    | TurnFinished
+)

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from agent.approval import Approvals
 from agent.channel import Channel, Stop, StoppedError, end
 from agent.errors import AgentError, InternalError
 from agent.events import (
@@ -15,13 +15,12 @@ from agent.events import (
     ModelStarted,
     Outcome,
     TextDelta,
-    ToolFinished,
-    ToolStarted,
     TurnFinished,
     new_id,
 )
 from agent.model import ChatModel, ModelCall, ToolChoice, for_history
-from agent.toolbox import Toolbox, ToolResult
+from agent.tool_runs import ToolRuns
+from agent.toolbox import Toolbox
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +33,6 @@ CUT_SHORT = "The model reached its limit of tokens before it said anything. Plea
 FILTERED = "The model server's content filter held the answer back. Please ask in other words."
 STOPPED = "Stopped."
 BROKEN = "An internal error of this app ended the turn; its log says more. Please ask again."
-CANCELLED_TOOL = "cancelled: the person stopped this turn before there was a result"
-NEVER_BEGUN = "cancelled: the person stopped this turn before this began"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +40,9 @@ class _Turn:
     """What the steps of one turn share; nothing in it changes but what is in the channel."""
 
     model: ChatModel
-    toolbox: Toolbox
+    tools: ToolRuns
     channel: Channel
     stop: Stop
-    places: asyncio.Semaphore
 
 
 async def run_turn(
@@ -56,16 +52,19 @@ async def run_turn(
     *,
     max_iterations: int = 5,
     max_parallel_tools: int = 8,
+    approvals: Approvals | None = None,
     stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Event]:
     """Answer the last message of `messages`, the whole history, which is left as it is.
 
     The last event is always a TurnFinished; failures are events too, never exceptions. Except for pieces of text, the
-    turn goes on only when the reader asks for the event after. `stop` ends the turn in order, with all the events that
-    are still due; a reader that goes away (closes this generator, or is cancelled) ends it at once.
+    turn goes on only when the reader asks for the event after. Calls that need consent wait for it in `approvals`.
+    `stop` ends the turn in order, with all the events that are still due; a reader that goes away (closes this
+    generator, or is cancelled) ends it at once.
     """
-    channel = Channel()
-    turn = _Turn(model, toolbox, channel, Stop(stop), asyncio.Semaphore(max_parallel_tools))
+    channel, wish = Channel(), Stop(stop)
+    places = asyncio.Semaphore(max_parallel_tools)
+    turn = _Turn(model, ToolRuns(toolbox, approvals or Approvals(), channel, wish, places), channel, wish)
     work = asyncio.create_task(_work(turn, messages, max_iterations))
     work.add_done_callback(lambda _: channel.close())
     try:
@@ -100,7 +99,7 @@ async def _answer(turn: _Turn, messages: Sequence[Message], said: list[Message],
         if not remaining:
             said.append(_assistant(answer["content"], AT_THE_LIMIT))
             break
-        said += [for_history(answer), *await _run_tools(turn, answer["tool_calls"])]
+        said += [for_history(answer), *await turn.tools.run(answer["tool_calls"])]
     return _finish("limit", said, AT_THE_LIMIT)
 
 
@@ -109,7 +108,7 @@ async def _ask(turn: _Turn, messages: list[Message], choice: ToolChoice, said: l
     if turn.stop.asked:
         raise StoppedError
     step_id, model = new_id(), turn.model
-    call = model.call(messages, turn.toolbox.schemas(), choice)
+    call = model.call(messages, turn.tools.toolbox.schemas(), choice)
     reason: AgentError | StoppedError | None = None
     await turn.channel.send(
         ModelStarted(
@@ -143,42 +142,6 @@ async def _ask(turn: _Turn, messages: list[Message], choice: ToolChoice, said: l
     return call
 
 
-async def _run_tools(turn: _Turn, calls: Sequence[Message]) -> list[Message]:
-    """Run the calls side by side, as many as there are places; return their answers in the order of the calls."""
-    async with asyncio.TaskGroup() as group:
-        running = [group.create_task(_run_tool(turn, call)) for call in calls]
-    return [tool.result() for tool in running]
-
-
-async def _run_tool(turn: _Turn, call: Message) -> Message:
-    """Run one call when there is a place for it, and return the tool's message whatever comes of it."""
-    step_id, name = new_id(), call["function"]["name"]
-    request = turn.toolbox.read(name, call["function"]["arguments"])
-    async with turn.places:
-        if turn.stop.asked:
-            return _answer_to(call, NEVER_BEGUN)
-        await turn.channel.send(
-            ToolStarted(step_id=step_id, tool_call_id=call["id"], name=name, arguments=request.arguments)
-        )
-        begun, cancelled = time.monotonic(), False
-        try:
-            result = await turn.stop.guard(turn.toolbox.run(request))
-        except StoppedError:
-            result, cancelled = ToolResult(CANCELLED_TOOL), True
-        await turn.channel.send(
-            ToolFinished(
-                step_id=step_id,
-                tool_call_id=call["id"],
-                name=name,
-                content=result.content,
-                duration=time.monotonic() - begun,
-                error=result.error,
-                cancelled=cancelled,
-            )
-        )
-    return _answer_to(call, result.content)
-
-
 def _answered(said: list[Message], answer: Message, finish_reason: str | None) -> TurnFinished:
     """End a turn with the model's answer, or with a sentence of ours where the model said nothing."""
     if answer["content"].strip():
@@ -202,7 +165,3 @@ def _finish(outcome: Outcome, said: list[Message], sentence: str, error: AgentEr
 
 def _assistant(*paragraphs: str | None) -> Message:
     return {"role": "assistant", "content": "\n\n".join(filter(None, paragraphs))}
-
-
-def _answer_to(call: Message, content: str) -> Message:
-    return {"role": "tool", "tool_call_id": call["id"], "content": content}

@@ -1,5 +1,6 @@
 """The one client of the Chat Completions API: sends a conversation, streams the answer, puts its pieces together."""
 
+import asyncio
 import json
 import logging
 import re
@@ -64,6 +65,20 @@ class ChatModel:
         if tools:
             settings["tool_choice"] = tool_choice
         return ModelCall(self, self._client, list(messages), list(tools), settings)
+
+    def like(self, name: str | None, temperature: float | None) -> "ChatModel":
+        """Return a model behind the same endpoint with another name or temperature, where these are given."""
+        settings = self.settings if temperature is None else {**self.settings, "temperature": temperature}
+        return ChatModel(self._client, name or self.name, settings)
+
+    async def listed(self, seconds: float) -> list[str]:
+        """Return the names of the models that the endpoint lists. Raises ConnectionError if it does not, in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                page = await self._client.with_options(max_retries=0).models.list()
+            return [model.id for model in page.data if isinstance(model.id, str)]
+        except (openai.OpenAIError, TimeoutError, ValueError, TypeError, AttributeError) as error:
+            raise ConnectionError(f"{self.host} gave no list ({type(error).__name__})") from error
 
     async def close(self) -> None:
         """Close the connections."""

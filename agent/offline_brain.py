@@ -14,6 +14,7 @@ from agent.events import Message
 from agent.offline_questions import (
     arithmetic,
     follow_up_places,
+    note,
     places,
     time_places,
     timezone_of,
@@ -22,7 +23,7 @@ from agent.offline_questions import (
 )
 from agent.offline_replies import Answer, Call, Conversation
 
-WEATHER, CLOCK, CALCULATOR = "get_current_weather", "get_current_time", "calculate"
+WEATHER, CLOCK, CALCULATOR, NOTES = "get_current_weather", "get_current_time", "calculate", "save_note"
 INTRODUCTION = (
     "*I am not a language model, only a small script that comes with this app. Set `OPENAI_API_KEY`, "
     "or `OPENAI_BASE_URL` for a model server of your own, to connect one.*"
@@ -31,11 +32,16 @@ ABILITIES = {
     WEATHER: "tell the weather, also in several places at once: “What's the weather in San Francisco and Paris?”",
     CALCULATOR: "do sums: “What is (17.5 * 4) / 3 + 2**10?”",
     CLOCK: "tell the time elsewhere: “What time is it in Tokyo?”",
+    NOTES: "save a note, if you agree to it: “Save a note Groceries: milk and bread”",
 }
 WHICH_PLACE = "For which place would you like to know the weather?"
 CANNOT_CALL = "I would need a tool for that, and I may not use one now."
 LOST = "I did not understand that."
 QUOTE_CHARACTERS = 500
+NOT_RUN, LEFT_UNDONE = "Not run:", "All right, I have not done that."
+EDITED = re.compile(
+    r"\[The person changed the arguments before this ran, to (?P<arguments>.*?)\]\n(?P<content>.*)", re.DOTALL
+)
 
 GREETING = re.compile(r"\W*(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|moin|servus)\b", re.I)
 THANKS = re.compile(r"\b(?:thanks|thank you|thx|cheers)\b", re.I)
@@ -68,8 +74,11 @@ def think(conversation: Conversation) -> Answer:
 
 
 def _calls(question: str, conversation: Conversation) -> Iterator[Call]:
-    """Yield the tool calls that a question asks for."""
+    """Yield the tool calls that a question asks for; what stands in a note is no question."""
     tools = conversation.tools
+    if NOTES in tools and (wish := note(question)):
+        yield Call(NOTES, dict(zip(("title", "text"), wish, strict=True)))
+        return
     wanted = unit(question)
     for name, found in ((WEATHER, weather_places(question)), (CLOCK, time_places(question))):
         if name in tools and found is not None:
@@ -173,6 +182,10 @@ def _sentence(name: str, arguments: Mapping[str, Any], content: str) -> str:
     """Put the result of one tool call into words."""
     if content.startswith("Error:"):
         return f"That did not work: {content.removeprefix('Error:').strip()}"
+    if content.startswith(NOT_RUN):
+        return LEFT_UNDONE if "denied" in content else f"I have not done that. {content.removeprefix(NOT_RUN).strip()}"
+    if edited := EDITED.match(content):
+        return f"With your changes: {_sentence(name, _object(edited['arguments']), edited['content'])}"
     result = _object(content)
     try:
         if name == WEATHER:
@@ -182,6 +195,8 @@ def _sentence(name: str, arguments: Mapping[str, Any], content: str) -> str:
             return f"In {result['timezone']} it is {moment:%H:%M} on {moment:%A}, {moment.day} {moment:%B %Y}."
         if name == CALCULATOR:
             return f"`{arguments['expression']}` = {content}"
+        if name == NOTES:
+            return content
     except (KeyError, TypeError, ValueError):
         pass  # not what our own tools give back: say what it is as it is
     shown = content if len(content) <= QUOTE_CHARACTERS else content[:QUOTE_CHARACTERS] + "…"

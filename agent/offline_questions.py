@@ -76,6 +76,21 @@ WORTH_IT = re.compile(r"[\d)]\s*(?:\*\*|//|[-+*/%])\s*[-+(\d.a-z]|[a-z]\w*\(", r
 ASKED_TO_COUNT = re.compile(r"\b(?:what|calculate|compute|how much|evaluate|solve|sum|result|equals?)\b|=", re.I)
 DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b|\b\d+/\d+/\d+\b")
 
+NOTE = re.compile(
+    r"\b(?:save|write|make|take|create|add)\b(?: me)? (?:a |the |this )?note\b"
+    r"(?: (?:titled|called|named|about|on|as|with the title))?\s*(?P<title>[^:\n]{0,80}?)\s*:\s*(?P<text>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def note(text: str) -> tuple[str, str] | None:
+    """Return title and text of the note that a question asks to save; without a title its first words are it."""
+    found = NOTE.search(text[:MOST_CHARACTERS])
+    if not found:
+        return None
+    said = found["text"].strip()
+    return found["title"].strip(" \"'“”,") or " ".join(said.split()[:5])[:60], said
+
 
 def weather_places(text: str) -> list[str] | None:
     """Return the places whose weather is asked for, none if no place is said; None if it is no such question."""

@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_type_hints
 
@@ -43,10 +43,16 @@ class Tool:
     function: Callable[..., Any]
     arguments: type[BaseModel]
     timeout_seconds: float
+    approval_seconds: float | None = None
 
     @classmethod
-    def from_function(cls, function: Callable[..., Any], *, timeout_seconds: float = 30.0) -> "Tool":
+    def from_function(
+        cls, function: Callable[..., Any], *, timeout_seconds: float = 30.0, approval_seconds: float | None = None
+    ) -> "Tool":
         """Make a tool of a typed function; its docstring (with `Args:` in Google's style) is what the model reads.
+
+        An async generator of texts is a tool as well: its result is all of them together, and what came before it was
+        broken off is kept. With `approval_seconds` each call waits so long for a person to consent to it.
 
         Raises TypeError for a parameter without a type, one that cannot be passed by name, or a missing docstring.
         """
@@ -59,7 +65,7 @@ class Tool:
         schema.pop("title", None)
         schema.setdefault("properties", {})
         description = "\n\n".join(filter(None, (docstring.short_description, docstring.long_description)))
-        return cls(name, description, schema, function, arguments, timeout_seconds)
+        return cls(name, description, schema, function, arguments, timeout_seconds, approval_seconds)
 
     @property
     def schema(self) -> Message:
@@ -69,25 +75,63 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolRequest:
-    """A call that the model asked for, read but not yet run.
-
-    `arguments` is what it gave: the object, or the raw text where it is none. With a `problem` nothing can be run.
-    """
-
-    name: str
-    arguments: Mapping[str, Any] | str
-    call: Callable[[], Coroutine[Any, Any, Any]] | None = None
-    timeout_seconds: float = 0.0
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ToolResult:
     """What came of a call: `content` is for the model, `error` the failure in words for a person."""
 
     content: str
     error: str | None = None
+
+
+class Output:
+    """The text that one call gives, piece by piece; what is beyond the first `limit` characters is only counted.
+
+    `say` hears each piece that is kept, as it comes.
+    """
+
+    def __init__(self, limit: int, say: Callable[[str], None] = lambda _: None) -> None:
+        self._limit = limit
+        self._say = say
+        self._pieces: list[str] = []
+        self._kept = 0
+        self._given = 0
+
+    def add(self, piece: str) -> None:
+        """Take in the next piece."""
+        piece = whole_characters(piece)
+        self._given += len(piece)
+        piece = piece[: self._limit - self._kept]
+        if piece:
+            self._kept += len(piece)
+            self._pieces.append(piece)
+            self._say(piece)
+
+    @property
+    def text(self) -> str:
+        """All that was kept, and a note where something was not."""
+        text = "".join(self._pieces)
+        if self._given == self._kept:
+            return text
+        return f"{text}\n[Cut here: these are the first {self._limit:,} of {self._given:,} characters.]"
+
+    def broken_off(self, sentence: str) -> str:
+        """Return a sentence on why there is no more, with what there is: no work that was done gets lost."""
+        return f"{sentence}\nIts output until then:\n{self.text}" if self._given else sentence
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """A call that the model asked for, read but not yet run.
+
+    `arguments` is what it gave: the object, or the raw text where it is none. With a `problem` nothing can be run.
+    `approval_seconds` is how long a person may take to consent to it; None where no consent is needed.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | str
+    call: Callable[[Output], Coroutine[Any, Any, Any]] | None = None
+    timeout_seconds: float = 0.0
+    approval_seconds: float | None = None
+    problem: str | None = None
 
 
 class Toolbox:
@@ -106,9 +150,22 @@ class Toolbox:
         """Return all tools in the shape of the Chat Completions parameter `tools`."""
         return list(self._schemas)
 
+    def without(self, names: Collection[str]) -> "Toolbox":
+        """Return a toolbox with all tools but these."""
+        kept = (tool for tool in self._tools.values() if tool.name not in names)
+        return Toolbox(kept, max_result_characters=self._max_result_characters)
+
+    def names(self) -> list[str]:
+        """Return the names of all tools, in their order."""
+        return list(self._tools)
+
+    def output(self, say: Callable[[str], None]) -> Output:
+        """Return an empty output for one call; `say` hears the pieces of a tool that gives its result in pieces."""
+        return Output(self._max_result_characters, say)
+
     async def call(self, name: str, raw_arguments: str) -> ToolResult:
         """Read and run one call; a failure is a result too, never an exception."""
-        return await self.run(self.read(name, raw_arguments))
+        return await self.run(self.read(name, raw_arguments), self.output(lambda _: None))
 
     def read(self, name: str, raw_arguments: str) -> ToolRequest:
         """Find the tool and check the arguments, JSON text as the model wrote it. Never raises."""
@@ -126,13 +183,23 @@ class Toolbox:
             return ToolRequest(name, given, problem=f"Wrong arguments for {name}: {_problems(error)}")
         fields = tool.arguments.model_fields
         values = {str(fields[key].alias): getattr(checked, key) for key in checked.model_fields_set}
-        return ToolRequest(name, given, lambda: _invoke(tool.function, values), tool.timeout_seconds)
+        return ToolRequest(
+            name,
+            given,
+            lambda output: _invoke(tool.function, values, output),
+            tool.timeout_seconds,
+            tool.approval_seconds,
+        )
 
-    async def run(self, request: ToolRequest) -> ToolResult:
-        """Run a call that was read. Cancelled, it ends the tool; a blocking one is left to itself in its thread."""
+    async def run(self, request: ToolRequest, output: Output) -> ToolResult:
+        """Run a call that was read, into an empty output.
+
+        Cancelled, it ends the tool, and what there is so far is in the output; a blocking one is left to itself in its
+        thread.
+        """
         if request.call is None:
             return _failed(request.problem or "")
-        task = asyncio.create_task(request.call())
+        task = asyncio.create_task(request.call(output))
         try:
             await asyncio.wait((task,), timeout=request.timeout_seconds)
             finished = task.done()
@@ -140,25 +207,25 @@ class Toolbox:
             if not await end(task, patience=SECONDS_TO_END):
                 logger.error("The tool %s goes on although it was cancelled", request.name)
         if not finished:
-            return _failed(f"{request.name} gave no result within {request.timeout_seconds:g} seconds.")
+            return _failed(f"{request.name} gave no result within {request.timeout_seconds:g} seconds.", output)
         if task.cancelled():
-            return _failed(f"{request.name} was broken off.")
+            return _failed(f"{request.name} was broken off.", output)
         if error := task.exception():
             logger.error("The tool %s failed", request.name, exc_info=error)
-            return _failed(f"{request.name} failed: {_words(error)}")
-        return self._succeeded(request.name, task.result())
+            return _failed(f"{request.name} failed: {_words(error)}", output)
+        return self._succeeded(request.name, task.result(), output)
 
-    def _succeeded(self, name: str, value: Any) -> ToolResult:
+    def _succeeded(self, name: str, value: Any, output: Output) -> ToolResult:
+        if value is output:
+            return ToolResult(output.text)
         try:
             text = value if isinstance(value, str) else to_json(value, inf_nan_mode="strings").decode()
         except ValueError as error:
             logger.exception("The tool %s gave back what cannot be written as JSON", name)
-            return _failed(f"{name} gave back something that cannot be written as JSON: {error}")
-        text = whole_characters(text)
-        limit = self._max_result_characters
-        if len(text) > limit:
-            text = f"{text[:limit]}\n[Cut here: these are the first {limit:,} of {len(text):,} characters.]"
-        return ToolResult(text)
+            return _failed(f"{name} gave back something that cannot be written as JSON: {error}", output)
+        whole = Output(self._max_result_characters)
+        whole.add(text)
+        return ToolResult(whole.text)
 
 
 class _Schema(GenerateJsonSchema):
@@ -184,14 +251,29 @@ def _arguments_model(function: Callable[..., Any], described: Mapping[str, Any])
     return create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields)
 
 
-async def _invoke(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Call a tool's function: on the event loop if it is made for that, else in a thread of its own."""
+async def _invoke(function: Callable[..., Any], arguments: Mapping[str, Any], output: Output) -> Any:
+    """Call a tool's function: on the event loop if it is made for that, else in a thread of its own.
+
+    One that gives its result in pieces puts them into the output, which is then what is returned.
+    """
     try:
+        if inspect.isasyncgenfunction(function):
+            return await _gather(function(**arguments), output)
         if inspect.iscoroutinefunction(function):
             return await function(**arguments)
         return await _in_thread(lambda: function(**arguments))
     except SystemExit as error:  # would end the event loop and with it the app
         raise RuntimeError(f"it tried to end the program ({error})") from error
+
+
+async def _gather(pieces: AsyncGenerator[str], output: Output) -> Output:
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            if not isinstance(piece, str):
+                raise TypeError(f"it gave a piece that is no text but {type(piece).__name__}")
+            output.add(piece)
+            await asyncio.sleep(0)  # one that never waits must not keep everybody else from their turn
+    return output
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
@@ -224,9 +306,10 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     return await outcome
 
 
-def _failed(sentence: str) -> ToolResult:
+def _failed(sentence: str, output: Output | None = None) -> ToolResult:
     sentence = whole_characters(sentence)
-    return ToolResult(f"Error: {sentence}", sentence)
+    told = f"Error: {sentence}"
+    return ToolResult(output.broken_off(told) if output else told, sentence)
 
 
 def _words(error: BaseException) -> str:

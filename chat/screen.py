@@ -7,7 +7,7 @@ from chainlit.emitter import ChainlitEmitter
 from chainlit.session import WebsocketSession, ws_sessions_id
 
 from agent.conversation import Conversation, Turn, TurnStarted
-from agent.events import Event, TextDelta, TurnFinished, new_id
+from agent.events import Event, TextDelta, ToolDelta, TurnFinished, new_id
 from recording.chainlit_layer import chainlit_step
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
 
@@ -52,6 +52,8 @@ class Screen:
             return  # this tab came in the middle of a turn; it sees the next one
         if isinstance(event, TextDelta):
             await self._stream(turn, event)
+        if isinstance(event, ToolDelta):
+            await self._emitter.send_token(id=event.step_id, token=event.text)
         for step in self._steps.of(event):
             if elsewhere or step["id"] not in (turn.question_id, turn.run_id):
                 await self._show(step)

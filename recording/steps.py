@@ -17,11 +17,14 @@ from typing import Any
 
 from agent.conversation import Turn, TurnStarted
 from agent.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     Event,
     Message,
     ModelFinished,
     ModelStarted,
     TextDelta,
+    ToolDelta,
     ToolFinished,
     ToolStarted,
     TurnFinished,
@@ -57,6 +60,7 @@ class TurnSteps:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._calls: dict[str, ModelStarted] = {}
+        self._approvals: dict[str, dict[str, Any]] = {}
         self._talking: set[str] = set()
 
     def of(self, event: Event | TurnStarted) -> list[Step]:
@@ -71,8 +75,14 @@ class TurnSteps:
                 return []
             case ModelFinished():
                 return self._model_finished(event)
+            case ApprovalAsked():
+                return [self._approval_asked(event)]
+            case ApprovalDecided():
+                return [self._approval_decided(event)]
             case ToolStarted():
                 return [self._tool_started(event)]
+            case ToolDelta():
+                return []
             case ToolFinished():
                 return [self._tool_finished(event)]
             case TurnFinished():
@@ -119,11 +129,32 @@ class TurnSteps:
         return [call, self._answer(event.step_id, text_of(event.message), first, event.at)]
 
     def _tool_started(self, event: ToolStarted) -> Step:
-        arguments = event.arguments if isinstance(event.arguments, Mapping) else {"arguments": event.arguments}
         return self._child(event.step_id, "tool", event.name) | {
             "startTime": iso(event.at),
-            "input": dict(arguments),
-            "metadata": {"toolCallId": event.tool_call_id},
+            "input": _arguments(event.arguments),
+            "metadata": self._tool_metadata(event.step_id, event.tool_call_id),
+        }
+
+    def _approval_asked(self, event: ApprovalAsked) -> Step:
+        """The step waits: it has no start yet, so that waiting never counts as the tool's own time."""
+        self._approvals[event.step_id] = {"decision": "waiting", "askedAt": iso(event.at), "until": iso(event.until)}
+        return self._tool_waits(event)
+
+    def _approval_decided(self, event: ApprovalDecided) -> Step:
+        self._approvals[event.step_id] = _without_none(
+            askedAt=self._approvals.get(event.step_id, {}).get("askedAt"),
+            decision=event.verdict,
+            by=event.by or None,
+            at=iso(event.at),
+            reason=event.reason or None,
+            askedArguments=_arguments(event.asked) if event.verdict == "edited" else None,
+        )
+        return self._tool_waits(event)
+
+    def _tool_waits(self, event: ApprovalAsked | ApprovalDecided) -> Step:
+        return self._child(event.step_id, "tool", event.name) | {
+            "input": _arguments(event.arguments),
+            "metadata": self._tool_metadata(event.step_id, event.tool_call_id),
         }
 
     def _tool_finished(self, event: ToolFinished) -> Step:
@@ -131,8 +162,13 @@ class TurnSteps:
             "endTime": iso(event.at),
             "output": {"content": event.content},
             "error": event.error,
-            "metadata": _without_none(toolCallId=event.tool_call_id, cancelled=event.cancelled or None),
+            "metadata": self._tool_metadata(event.step_id, event.tool_call_id)
+            | _without_none(cancelled=event.cancelled or None),
         }
+
+    def _tool_metadata(self, step_id: str, tool_call_id: str) -> dict[str, Any]:
+        """Return all that is known of a call beside its input and output; a later report replaces an earlier one's."""
+        return _without_none(toolCallId=tool_call_id, approval=self._approvals.get(step_id))
 
     def _turn_finished(self, event: TurnFinished) -> list[Step]:
         error = event.text if event.outcome == "failed" else None
@@ -186,6 +222,10 @@ def message_step(thread_id: str, step_id: str, kind: str, name: str, text: str, 
         "endTime": iso(at),
         "output": {"content": text},
     }
+
+
+def _arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    return dict(arguments) if isinstance(arguments, Mapping) else {"arguments": arguments}
 
 
 def _generation(call: ModelStarted) -> dict[str, Any]:

@@ -24,6 +24,7 @@ SCRUBBED = (
     "AGENT_",
     "MODEL_",
     "WEATHER_",
+    "TOOL_",
     "OFFLINE_",
 )
 SCRUBBED_NAMES = (

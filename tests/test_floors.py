@@ -18,7 +18,7 @@ APP = (
     ("app",),
     ("wiring",),
     ("process", "chat", "chat.*"),
-    ("agent.loop", "recording", "recording.*", "tools"),
+    ("agent.agent", "agent.loop", "recording", "recording.*", "tools"),
     ("agent", "agent.*"),
     ("agent.events", "agent.errors", "agent.json_text", "tools.*", "local_assets"),
 )

@@ -19,7 +19,11 @@ class ToolSettings:
 
 
 def build_tools(settings: ToolSettings) -> list[Tool]:
-    """Return the tools; `timeout_seconds` is how long one may take before the model hears that it did not answer."""
+    """Return the tools.
+
+    `timeout_seconds` is how long one may take before the model hears that it did not answer. One with
+    `approval_seconds` waits so long for a person to consent to each call, and does not run without.
+    """
     get_current_weather = weather_tool(
         settings.weather_geocoding_url,
         settings.weather_forecast_url,
@@ -27,7 +31,7 @@ def build_tools(settings: ToolSettings) -> list[Tool]:
         timeout_seconds=settings.weather_timeout_seconds,
     )
     return [
-        Tool.from_function(get_current_weather, timeout_seconds=25),
+        Tool.from_function(get_current_weather, timeout_seconds=2 * settings.weather_timeout_seconds + 5),
         Tool.from_function(calculate, timeout_seconds=5),
         Tool.from_function(get_current_time, timeout_seconds=5),
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ from agent.errors import (
     UnknownModelError,
     UnreadableAnswerError,
 )
-from agent.events import Event, ModelFinished, TextDelta, ToolFinished, ToolStarted
-from agent.loop import CANCELLED_TOOL, NEVER_BEGUN, STOPPED, run_turn
+from agent.events import Event, ModelFinished, TextDelta, ToolDelta, ToolFinished, ToolStarted
+from agent.loop import STOPPED, run_turn
 from agent.offline_replies import (
     TOO_LONG,
     WRONG_KEY,
@@ -34,7 +35,8 @@ from agent.offline_replies import (
     Silence,
     rate_limit,
 )
-from tests.agent.turns import QUESTION, end_of, of, play, scripted, tasks, toolbox_of
+from agent.tool_runs import CANCELLED, NEVER_BEGUN
+from tests.agent.turns import QUESTION, check, end_of, of, play, scripted, tasks, toolbox_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 
@@ -156,6 +158,29 @@ async def test_stopped_in_the_middle_of_text_keeps_it() -> None:
     assert end_of(events).messages == [{"role": "assistant", "content": streamed}]
 
 
+async def test_stopped_a_tool_keeps_the_pieces_it_gave() -> None:
+    """What a tool had said when the turn was stopped is in its event and in the history, and was heard live."""
+    stop = asyncio.Event()
+
+    async def talk() -> AsyncIterator[str]:
+        """Talk."""
+        yield "so "
+        yield "far"
+        stop.set()
+        await asyncio.Event().wait()
+
+    events = []
+    async for event in run_turn(scripted(Answer(calls=[Call("talk", {})])), toolbox_of(talk), QUESTION, stop=stop):
+        events.append(event)
+
+    check(events, QUESTION)
+    [finished] = of(events, ToolFinished)
+    assert finished.cancelled
+    assert finished.content == f"{CANCELLED}\nIts output until then:\nso far"
+    assert [delta.text for delta in of(events, ToolDelta)] == ["so ", "far"]
+    assert end_of(events).messages[1]["content"] == finished.content
+
+
 async def test_stopped_while_tools_run_every_call_is_answered() -> None:
     """The two that run are cancelled, the third one never begins, and each of the three calls has its message."""
     stop = asyncio.Event()
@@ -167,7 +192,7 @@ async def test_stopped_while_tools_run_every_call_is_answered() -> None:
 
     assert [event.cancelled for event in of(events, ToolFinished)] == [True, True]
     _, *answers = end_of(events).messages
-    assert [answer["content"] for answer in answers] == [CANCELLED_TOOL, CANCELLED_TOOL, NEVER_BEGUN]
+    assert [answer["content"] for answer in answers] == [CANCELLED, CANCELLED, NEVER_BEGUN]
 
 
 @pytest.mark.parametrize("events_before", range(1, 7))

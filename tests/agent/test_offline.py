@@ -9,9 +9,10 @@ import pytest
 
 from agent.events import Message, ModelFinished, ToolStarted
 from agent.offline import OFFLINE_MODEL, offline_client, offline_model
-from agent.offline_brain import CANNOT_CALL, INTRODUCTION, LOST, WHICH_PLACE
-from agent.offline_questions import arithmetic, follow_up_places, time_places, timezone_of, unit, weather_places
-from agent.offline_replies import Answer, Call, check_history
+from agent.offline_brain import CANNOT_CALL, INTRODUCTION, LEFT_UNDONE, LOST, WHICH_PLACE, think
+from agent.offline_questions import arithmetic, follow_up_places, note, time_places, timezone_of, unit, weather_places
+from agent.offline_replies import Answer, Call, Conversation, check_history
+from agent.tool_runs import DENIED_BECAUSE, EDITED, TIMED_OUT
 from agent.toolbox import Tool, Toolbox
 from tests.agent.turns import end_of, of, play
 from tools import ToolSettings, build_tools
@@ -93,6 +94,46 @@ def test_places_of_a_time_question(text: str, expected: list[str] | None) -> Non
 def test_sums_are_found(text: str, expected: str | None) -> None:
     """Signs and words for them are read; numbers that are no sums are left alone."""
     assert arithmetic(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Save a note Groceries: milk and bread", ("Groceries", "milk and bread")),
+        ("Please write me a note titled “Trip”: weather in Rome?\n2 + 2", ("Trip", "weather in Rome?\n2 + 2")),
+        (
+            "make a note: call Ada about the boat at noon",
+            ("call Ada about the boat", "call Ada about the boat at noon"),
+        ),
+        ("Save a note", None),
+        ("I took note of it: thanks", None),
+    ],
+)
+def test_notes_are_found(text: str, expected: tuple[str, str] | None) -> None:
+    """A wish for a note has a title, given or taken from the text, and the text."""
+    assert note(text) == expected
+
+
+async def test_a_note_is_saved_with_consent_and_only_then() -> None:
+    """The script calls the tool, and says truly what came of it: saved, denied, or saved as the person changed it."""
+    question = {"role": "user", "content": "Save a note Groceries: milk"}
+    tools = {"save_note": {"name": "save_note"}}
+    answer = think(Conversation("m", [question], tools, "auto"))
+    [call] = answer.calls
+    assert (call.name, call.arguments) == ("save_note", {"title": "Groceries", "text": "milk"})
+
+    function = {"name": "save_note", "arguments": '{"title": "Groceries", "text": "milk"}'}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "function": function}]}
+
+    def says(content: str) -> str:
+        told = {"role": "tool", "tool_call_id": "c", "content": content}
+        return think(Conversation("m", [question, called, told], tools, "auto")).text.split("\n\n")[0]
+
+    assert says("Saved as note-groceries.md.") == "Saved as note-groceries.md."
+    assert says(DENIED_BECAUSE.format(reason="no")) == LEFT_UNDONE
+    assert says(TIMED_OUT.format(seconds=9)).startswith("I have not done that. This call needs the consent")
+    edited = EDITED.format(arguments='{"title": "A"}', content="Saved as note-a.md.")
+    assert says(edited) == "With your changes: Saved as note-a.md."
 
 
 def test_small_patterns() -> None:

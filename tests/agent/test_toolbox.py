@@ -3,14 +3,14 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
-from agent.toolbox import Tool, Toolbox
+from agent.toolbox import Tool, Toolbox, ToolResult
 from tests.agent.turns import toolbox_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
@@ -250,3 +250,72 @@ async def test_a_tool_that_takes_too_long_is_given_up(blocking: bool) -> None:
 
     assert result.error == "hang gave no result within 0.05 seconds."
     assert time.monotonic() - begun < 2
+
+
+async def count(most: int = 3, then: Literal["end", "fail", "hang", "number"] = "end") -> AsyncIterator[str]:
+    """Count."""
+    for number in range(most):
+        yield f"{number} "
+    if then == "fail":
+        raise ValueError("no more numbers.")
+    if then == "hang":
+        await asyncio.Event().wait()
+    if then == "number":
+        yield cast(str, 3)
+
+
+async def test_a_tool_may_give_its_result_in_pieces() -> None:
+    """Its result is the pieces together, and each is heard as it comes."""
+    toolbox, heard = toolbox_of(count), list[str]()
+
+    result = await toolbox.run(toolbox.read("count", "{}"), toolbox.output(heard.append))
+
+    assert result == ToolResult("0 1 2 ")
+    assert heard == ["0 ", "1 ", "2 "]
+
+
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        ("fail", "count failed: no more numbers."),
+        ("hang", "count gave no result within 0.1 seconds."),
+        ("number", "count failed: TypeError: it gave a piece that is no text but int"),
+    ],
+)
+async def test_what_came_before_a_failure_is_kept(then: str, words: str) -> None:
+    """The model gets the failure with the pieces before it; the sentence for a person is the failure alone."""
+    result = await toolbox_of(count, timeout_seconds=0.1).call("count", f'{{"then": "{then}"}}')
+
+    assert result == ToolResult(f"Error: {words}\nIts output until then:\n0 1 2 ", words)
+
+
+async def test_pieces_beyond_the_limit_are_counted_and_not_kept() -> None:
+    """A tool that goes on and on fills neither the memory nor the screen, and the result says that it is cut."""
+    toolbox = Toolbox([Tool.from_function(count)], max_result_characters=5)
+    heard: list[str] = []
+
+    result = await toolbox.run(toolbox.read("count", '{"most": 1000}'), toolbox.output(heard.append))
+
+    assert result.content == "0 1 2\n[Cut here: these are the first 5 of 3,890 characters.]"
+    assert "".join(heard) == "0 1 2"
+
+
+async def test_a_tool_that_never_pauses_is_stopped_all_the_same() -> None:
+    """Pieces without end and without a wait between them still let the time limit strike."""
+
+    async def chatter() -> AsyncIterator[str]:
+        """Chatter."""
+        while True:
+            yield "bla "
+
+    result = await toolbox_of(chatter, timeout_seconds=0.05).call("chatter", "{}")
+
+    assert result.error == "chatter gave no result within 0.05 seconds."
+
+
+async def test_a_toolbox_without_some_tools_has_the_others() -> None:
+    """Tools that are switched off are not offered; the toolbox itself stays as it was."""
+    toolbox = toolbox_of(count, invite)
+
+    assert toolbox.without({"count", "unknown"}).names() == ["invite"]
+    assert toolbox.names() == ["count", "invite"]

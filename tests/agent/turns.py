@@ -4,7 +4,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from agent.events import Event, Message, ModelFinished, ModelStarted, ToolFinished, ToolStarted, TurnFinished
+from agent.events import (
+    ApprovalAsked,
+    ApprovalDecided,
+    Event,
+    Message,
+    ModelFinished,
+    ModelStarted,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+)
 from agent.loop import run_turn
 from agent.model import ChatModel
 from agent.offline import Script, offline_model
@@ -58,9 +68,11 @@ def check(events: Sequence[Event], messages: Sequence[Message]) -> None:
     assert isinstance(last, TurnFinished)
     assert [event for event in events if isinstance(event, TurnFinished)] == [last]
     models = [event.step_id for event in of(events, ModelStarted)]
-    tools = [event.step_id for event in of(events, ToolStarted)]
+    decided = {event.step_id for event in of(events, ApprovalDecided)}
+    assert {event.step_id for event in of(events, ApprovalAsked)} <= decided
+    tools = sorted(decided | {event.step_id for event in of(events, ToolStarted)})
     assert models == [event.step_id for event in of(events, ModelFinished)]
-    assert sorted(tools) == sorted(event.step_id for event in of(events, ToolFinished))
+    assert tools == sorted(event.step_id for event in of(events, ToolFinished))
     assert len({*models, *tools}) == len(models) + len(tools)
     assert check_history([*messages, *last.messages]) is None
     assert last.text

@@ -8,6 +8,8 @@ import pytest
 
 from agent.conversation import Turn, TurnStarted
 from agent.events import (
+    ApprovalAsked,
+    ApprovalDecided,
     Message,
     ModelFinished,
     ModelStarted,
@@ -16,6 +18,7 @@ from agent.events import (
     ToolStarted,
     TurnFinished,
     Usage,
+    Verdict,
 )
 from recording.history import messages_of
 from recording.steps import TurnSteps, message_id, text_of
@@ -191,3 +194,86 @@ def test_the_text_of_a_message_with_parts() -> None:
 def test_chat_and_record_name_an_answer_alike() -> None:
     """The id of an answer depends on its model call alone, so that chat and record agree without talking."""
     assert message_id("x") == message_id("x") != message_id("y")
+
+
+ASKED = ApprovalAsked(
+    step_id="tool", tool_call_id="c", name="add", arguments={"a": 1}, until=AT + timedelta(minutes=10), at=AT
+)
+
+
+def decided(verdict: Verdict, by: str = "ada", reason: str = "", arguments: Any = None) -> ApprovalDecided:
+    return ApprovalDecided(
+        step_id="tool",
+        tool_call_id="c",
+        name="add",
+        verdict=verdict,
+        by=by,
+        reason=reason,
+        arguments=arguments or {"a": 1},
+        asked={"a": 1},
+        at=AT + timedelta(seconds=40),
+    )
+
+
+def told_of(*events: Any) -> list[dict[str, Any]]:
+    """Return what each event tells of the tool's step."""
+    steps = TurnSteps(turn())
+    return [step for event in events for step in steps.of(event)]
+
+
+async def test_a_call_that_waits_for_consent_is_a_step_that_has_not_begun() -> None:
+    """It shows its arguments and until when it waits, and has neither start nor end."""
+    [step] = told_of(ASKED)
+
+    assert (step["type"], step["name"], step["input"]) == ("tool", "add", {"a": 1})
+    assert "startTime" not in step
+    assert step["metadata"]["approval"] == {
+        "decision": "waiting",
+        "askedAt": "2026-01-02T03:04:05.000000Z",
+        "until": "2026-01-02T03:14:05.000000Z",
+    }
+
+
+async def test_an_edited_call_keeps_both_arguments_and_starts_when_it_is_approved() -> None:
+    """Input is what ran; what was asked for, who changed it and when stand beside; waiting is not in its time."""
+    finished = ToolFinished(step_id="tool", tool_call_id="c", name="add", content="2", duration=0.1)
+    started = ToolStarted(
+        step_id="tool", tool_call_id="c", name="add", arguments={"a": 2}, at=AT + timedelta(seconds=41)
+    )
+
+    *_, begun, ended = told_of(ASKED, decided("edited", arguments={"a": 2}), started, finished)
+
+    assert begun["startTime"] == "2026-01-02T03:04:46.000000Z"
+    assert begun["input"] == {"a": 2}
+    assert begun["metadata"] == ended["metadata"]
+    assert ended["metadata"]["approval"] == {
+        "decision": "edited",
+        "by": "ada",
+        "at": "2026-01-02T03:04:45.000000Z",
+        "askedAt": "2026-01-02T03:04:05.000000Z",
+        "askedArguments": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("decision", "approval"),
+    [
+        (decided("denied", reason="no"), {"decision": "denied", "by": "ada", "reason": "no"}),
+        (decided("timed_out", by=""), {"decision": "timed_out"}),
+        (decided("stopped", by=""), {"decision": "stopped"}),
+    ],
+)
+async def test_a_call_without_consent_ends_without_having_begun(
+    decision: ApprovalDecided, approval: dict[str, Any]
+) -> None:
+    """It has an end and a result that says why, no start, and no error: nothing failed."""
+    finished = ToolFinished(step_id="tool", tool_call_id="c", name="add", content="Not run.", duration=0)
+
+    step: dict[str, Any] = {}
+    for told in told_of(ASKED, decision, finished):
+        step |= told
+
+    assert "startTime" not in step
+    assert (step["output"], step["error"]) == ({"content": "Not run."}, None)
+    times = {"at": "2026-01-02T03:04:45.000000Z", "askedAt": "2026-01-02T03:04:05.000000Z"}
+    assert step["metadata"]["approval"] == approval | times
