@@ -13,7 +13,19 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Text, cast, event, exists, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    SQLColumnExpression,
+    Text,
+    cast,
+    event,
+    exists,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -163,7 +175,7 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def contains(expression: ColumnElement[Any], needle: str) -> ColumnElement[bool]:
+def contains(expression: SQLColumnExpression[Any], needle: str) -> ColumnElement[bool]:
     """Say in SQL that the text holds the needle, whatever the case; SQL's own folding knows ASCII only."""
     if needle.isascii():
         return cast(expression, Text).icontains(needle, autoescape=True)
@@ -171,7 +183,12 @@ def contains(expression: ColumnElement[Any], needle: str) -> ColumnElement[bool]
     return func.instr(func.casefold(cast(expression, LargeBinary)), needle.casefold()) > 0
 
 
-def any_of(json_list: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+def any_of(json_list: SQLColumnExpression[Any], values: Sequence[Any]) -> ColumnElement[bool]:
     """Say in SQL that a JSON list holds at least one of the values."""
     item = func.json_each(json_list).table_valued("value")
     return exists(select(1).select_from(item).where(item.c.value.in_(values)))
+
+
+def any_member(json_list: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    """Say in SQL that a JSON list is not empty."""
+    return func.coalesce(func.json_array_length(json_list), 0) > 0

@@ -1,0 +1,290 @@
+"""What the fields of the query language mean: a query about threads becomes one SQL condition with bound values."""
+
+import operator as operators
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, not_, or_, select
+
+from literal_server import clock, db, json_text
+from literal_server.filters import DEFAULT_ENVIRONMENT, THREAD_DURATION
+from literal_server.query_language import (
+    Both,
+    Condition,
+    Either,
+    Field,
+    Negation,
+    Number,
+    Query,
+    QueryError,
+    Span,
+    parse,
+)
+from literal_server.tables import Participant, Score, Step, Thread
+
+SQL = ColumnElement[bool]
+LARGEST = 2**63 - 1
+
+_COMPARISONS: dict[str, Callable[[Any, Any], SQL]] = {
+    "=": operators.eq,
+    ">": operators.gt,
+    ">=": operators.ge,
+    "<": operators.lt,
+    "<=": operators.le,
+}
+_NEGATIVES = {"!=": "=", "!~": "~"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """Compared exactly or, with ~, by what it contains, whatever the case. Alone: whether there is any."""
+
+    column: SQLColumnExpression[Any]
+
+    def holds(self, condition: Condition) -> SQL:
+        match condition.operator:
+            case None:
+                return func.coalesce(self.column, "") != ""
+            case "=":
+                return self.column == _text(condition, condition.value)
+            case "in":
+                return self.column.in_([_text(condition, one) for one in condition.value])
+            case "~":
+                return db.contains(self.column, _text(condition, condition.value))
+        raise _no_such_comparison(condition, "= != ~ !~ and in")
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A count, an amount, or, where `seconds` holds, a length of time. Alone: whether it is more than nothing."""
+
+    column: SQLColumnExpression[Any]
+    seconds: bool = False
+
+    def holds(self, condition: Condition) -> SQL:
+        if condition.operator is None:
+            return self.column > 0
+        if condition.operator == "in":
+            return self.column.in_([self._value(condition, one) for one in condition.value])
+        if condition.operator not in _COMPARISONS:
+            raise _no_such_comparison(condition, "= != > >= < <= and in")
+        return _COMPARISONS[condition.operator](self.column, self._value(condition, condition.value))
+
+    def _value(self, condition: Condition, given: Any) -> float:
+        if isinstance(given, Span) and self.seconds:
+            return given.seconds
+        if not isinstance(given, Number) or abs(float(given)) > LARGEST:
+            kind = "a number or a length of time such as 1.5s" if self.seconds else "a number"
+            raise QueryError(f"{_name(condition.field)} is compared with {kind}.", condition.field.place)
+        return float(given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A moment: a date, a date with a time (UTC unless it says otherwise), or a span back from now such as -7d."""
+
+    column: SQLColumnExpression[Any]
+    now: int
+
+    def holds(self, condition: Condition) -> SQL:
+        if condition.operator not in (">", ">=", "<", "<="):
+            raise _no_such_comparison(condition, "> >= < <=")
+        return _COMPARISONS[condition.operator](self.column, self._value(condition))
+
+    def _value(self, condition: Condition) -> int:
+        given = condition.value
+        try:
+            if isinstance(given, Span):
+                return max(-LARGEST, min(LARGEST, self.now + int(given.seconds * 1_000_000)))
+            return clock.parse_time(str(given))
+        except ValueError as error:
+            raise QueryError(
+                f"{_name(condition.field)} is compared with a date such as 2026-01-31, or a span such as -7d.",
+                condition.field.place,
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """Something that is so or is not."""
+
+    expression: SQL
+
+    def holds(self, condition: Condition) -> SQL:
+        if condition.operator is None:
+            return self.expression
+        if condition.operator != "=" or str(condition.value).lower() not in ("true", "false"):
+            raise QueryError(f"{_name(condition.field)} stands alone, or is compared = true.", condition.field.place)
+        return self.expression if str(condition.value).lower() == "true" else not_(self.expression)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """A list of which one member is compared. Alone: whether there is any."""
+
+    column: SQLColumnExpression[Any]
+
+    def holds(self, condition: Condition) -> SQL:
+        match condition.operator:
+            case None:
+                return db.any_member(self.column)
+            case "=":
+                return db.any_of(self.column, [_text(condition, condition.value)])
+            case "in":
+                return db.any_of(self.column, [_text(condition, one) for one in condition.value])
+            case "~":
+                return db.contains(cast(self.column, Text), _text(condition, condition.value))
+        raise _no_such_comparison(condition, "= != ~ !~ and in")
+
+
+_Kind = _Text | _Number | _Moment | _Truth | _Tags
+
+
+def _text(condition: Condition, given: Any) -> str:
+    if not isinstance(given, str):
+        raise QueryError(f"{_name(condition.field)} is compared with a text.", condition.field.place)
+    return json_text.encodable(given)
+
+
+def _name(field: Field) -> str:
+    key = f'["{field.key}"]' if field.key is not None else ""
+    return field.name + key + (f".{field.attribute}" if field.attribute else "")
+
+
+def _no_such_comparison(condition: Condition, allowed: str) -> QueryError:
+    return QueryError(f"{_name(condition.field)} takes {allowed}, not {condition.operator or 'nothing'}.",
+                      condition.field.place)  # fmt: skip
+
+
+_STEP_SECONDS = (Step.end_time - Step.start_time) / 1_000_000.0
+STEP_ATTRIBUTES: dict[str, _Kind] = {
+    "error": _Text(Step.error),
+    "duration": _Number(_STEP_SECONDS, seconds=True),
+    "tokens": _Number(Step.token_count),
+    "input": _Text(cast(Step.input, Text)),
+    "output": _Text(cast(Step.output, Text)),
+    "type": _Text(Step.type),
+    "tag": _Tags(Step.tags),
+}
+STEPS: Mapping[str, tuple[SQL | None, _Kind]] = {
+    "tool": (Step.type == "tool", _Text(Step.name)),
+    "model": (Step.type == "llm", _Text(func.coalesce(Step.model, Step.name))),
+    "run": (Step.type == "run", _Text(Step.name)),
+    "step": (None, _Text(Step.name)),
+}
+SCORE_ATTRIBUTES: dict[str, _Kind] = {"comment": _Text(Score.comment), "type": _Text(Score.type)}
+
+
+def thread_fields(now: int, live_since: int) -> dict[str, _Kind]:
+    """Return what can be asked of a thread itself; `now` and `live_since` are microseconds."""
+    return {
+        "name": _Text(Thread.name),
+        "id": _Text(Thread.id),
+        "user": _Text(_USER),
+        "env": _Text(func.coalesce(Thread.environment, DEFAULT_ENVIRONMENT)),
+        "tag": _Tags(Thread.tags),
+        "turns": _Number(Thread.turn_count),
+        "tokens": _Number(Thread.token_count),
+        "cost": _Number(Thread.cost),
+        "errors": _Number(Thread.error_count),
+        "duration": _Number(THREAD_DURATION, seconds=True),
+        "created": _Moment(Thread.created_at, now),
+        "active": _Moment(Thread.last_activity, now),
+        "live": _Truth(and_(Thread.open_count > 0, Thread.last_activity > live_since)),
+    }
+
+
+_USER = (
+    select(Participant.identifier)
+    .where(
+        Participant.project_id == Thread.project_id,
+        Participant.id == Thread.participant_id,
+        Participant.deleted_at.is_(None),
+    )
+    .correlate(Thread)
+    .scalar_subquery()
+)
+
+
+def condition(text: str, now: int, live_since: int) -> SQL:
+    """Turn a query into a condition on the table of threads; `now` is what spans such as -7d reach back from.
+
+    Moments are microseconds. Raises QueryError, which names the place of the mistake.
+    """
+    return _Compiler(thread_fields(now, live_since)).compile(parse(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    fields: Mapping[str, _Kind]
+
+    def compile(self, query: Query) -> SQL:
+        match query:
+            case Negation(part):
+                return not_(func.coalesce(self.compile(part), false()))
+            case Either(parts):
+                return or_(*map(self.compile, parts))
+            case Both(parts):
+                return and_(*self._together(parts))
+            case Condition():
+                return and_(*self._together([query]))
+
+    def _together(self, parts: Sequence[Query]) -> Iterable[SQL]:
+        """Yield the conditions of an `and`: those on one kind of step, or on one score, speak of one and the same."""
+        same: dict[tuple[str, str | None], list[Condition]] = {}
+        for part in parts:
+            if not isinstance(part, Condition):
+                yield self.compile(part)
+            elif part.operator in _NEGATIVES:
+                positive = Condition(part.field, _NEGATIVES[part.operator], part.value)
+                yield not_(func.coalesce(self.compile(positive), false()))
+            elif part.field.name in STEPS or part.field.name == "score":
+                same.setdefault((part.field.name, part.field.key), []).append(part)
+            else:
+                yield self._of_thread(part)
+        for (name, key), conditions in same.items():
+            yield _some_score(key, conditions) if name == "score" else _some_step(name, conditions)
+
+    def _of_thread(self, one: Condition) -> SQL:
+        field = one.field
+        if field.name == "metadata" and field.attribute is not None and field.key is None:
+            return _metadata(field.attribute, one)
+        if field.name not in self.fields or field.key is not None or field.attribute is not None:
+            names = ", ".join([*self.fields, "metadata.…", *STEPS, 'score["…"]'])
+            raise QueryError(f"There is no field {_name(field)}; the fields are {names}.", field.place)
+        return self.fields[field.name].holds(one)
+
+
+def _metadata(key: str, one: Condition) -> SQL:
+    if '"' in key:
+        raise QueryError("A name in the metadata has no quotation mark.", one.field.place)
+    place = Thread.metadata_[(json_text.encodable(key),)]
+    is_number = isinstance(one.value, Number) and one.operator not in ("~", "in")
+    return _Number(place.as_float()).holds(one) if is_number else _Text(place.as_string()).holds(one)
+
+
+def _some_step(name: str, conditions: Sequence[Condition]) -> SQL:
+    kind, own = STEPS[name]
+    found = [] if kind is None else [kind]
+    for one in conditions:
+        attribute = STEP_ATTRIBUTES.get(one.field.attribute or "")
+        if one.field.key is not None or (one.field.attribute and attribute is None):
+            attributes = ", ".join(f"{name}.{each}" for each in STEP_ATTRIBUTES)
+            raise QueryError(f"There is no {_name(one.field)}; there are {name}, {attributes}.", one.field.place)
+        found.append((attribute or own).holds(one))
+    here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
+    return exists(select(1).where(*here, *found)).correlate(Thread)
+
+
+def _some_score(key: str | None, conditions: Sequence[Condition]) -> SQL:
+    found = [] if key is None else [Score.name == json_text.encodable(key)]
+    for one in conditions:
+        attribute = SCORE_ATTRIBUTES.get(one.field.attribute or "")
+        if one.field.attribute and attribute is None:
+            raise QueryError(f"There is no {_name(one.field)}; a score has comment and type.", one.field.place)
+        if attribute or one.operator is not None:
+            found.append((attribute or _Number(Score.value)).holds(one))
+    here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
+    link = (Score.project_id == Step.project_id, Score.step_id == Step.id, Score.deleted_at.is_(None))
+    return exists(select(1).where(*here, *link, *found)).correlate(Thread)
