@@ -186,7 +186,6 @@ def thread_fields(now: int, live_since: int) -> dict[str, _Kind]:
         "tag": _Tags(Thread.tags),
         "turns": _Number(Thread.turn_count),
         "tokens": _Number(Thread.token_count),
-        "cost": _Number(Thread.cost),
         "errors": _Number(Thread.error_count),
         "duration": _Number(THREAD_DURATION, seconds=True),
         "created": _Moment(Thread.created_at, now),

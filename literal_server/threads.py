@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, func, select, update
+from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, filters, ingest, paging, participants, rows
@@ -113,13 +113,18 @@ async def list_page(
     given_filters: Sequence[Mapping[str, Any]] | None = None,
     given_order: Mapping[str, Any] | None = None,
     anchor: int | None = None,
+    condition: ColumnElement[bool] | None = None,
 ) -> paging.Page[Thread]:
-    """Read one page of the living threads; `anchor` leaves out those made after that moment. Raises Refused."""
+    """Read one page of the living threads, of those under a `condition` if there is one. Raises Refused.
+
+    `anchor` (microseconds) leaves out those made after that moment.
+    """
     query = select(Thread).where(
         Thread.project_id == project,
         Thread.deleted_at.is_(None),
         *filters.conditions(filters.THREADS, given_filters),
         *([Thread.created_at <= anchor] if anchor is not None else []),
+        *([condition] if condition is not None else []),
     )
     order = filters.order_by(ORDERS, Thread.id, given_order)
     return await paging.read_page(session, query, order, request, settings)

@@ -15,9 +15,30 @@ from literal_server import clock
 from literal_server.dashboard import text, views
 from literal_server.errors import Refused
 from literal_server.paging import PageRequest
+from literal_server.query_language import QueryError
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
+
+VIEWS = {
+    "All": "",
+    "Errors": "errors",
+    "Thumbs down": 'score["user-feedback"] < 1',
+    "Running": "live",
+    "Last 24 hours": "active > -24h",
+}
+EXAMPLES = {
+    "errors > 0 and tokens > 20000": "something failed, and it was long",
+    'tool = "get_current_weather" and tool.error': "this tool failed: both are said of one and the same step",
+    "tool.duration > 5s": "a tool took longer; ms, s, m, h, d and w are known",
+    'model ~ "gpt" and not live': "a model whose name holds this answered, and all is over",
+    'score["user-feedback"] < 1 or score.comment ~ "wrong"': "somebody was not content",
+    "user = ada@example.org and active > -7d": "one person's conversations of the last week",
+    'tag in (paid, "first time") and created < 2026-02-01': "by tags, from before a day",
+    'metadata.release != "1.2" and turns > 3': "by what the client recorded with it",
+    'step.output ~ "refund"': "any step that gave this back",
+}
+"""What the help below the filter shows; a test asks the server each of them."""
 
 HEADERS = {
     "content-security-policy": (
@@ -110,9 +131,14 @@ async def _threads(request: Request) -> Response:
     api = request.app.state.api
     after, before = request.query_params.get("after"), request.query_params.get("before")
     wanted = PageRequest(last=PAGE_SIZE, before=before) if before else PageRequest(first=PAGE_SIZE, after=after)
-    async with api.database.reading() as session:
-        page = await views.list_lines(session, api.project, api.settings, wanted, clock.now())
-    return _render(request, "threads.html", {"page": page, "address": _address(request)})
+    query = request.query_params.get("q", "").strip()
+    shown = {"query": query, "views": VIEWS, "examples": EXAMPLES, "address": _address(request), "mistake": None}
+    try:
+        async with api.database.reading() as session:
+            page = await views.list_lines(session, api.project, api.settings, wanted, query, clock.now())
+    except QueryError as mistake:
+        return _render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
+    return _render(request, "threads.html", shown | {"page": page})
 
 
 async def _thread(request: Request) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import generations, json_text, paging, steps, threads
+from literal_server import generations, json_text, paging, steps, thread_query, threads
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Thread
@@ -79,11 +79,15 @@ class ThreadPage:
 
 
 async def list_lines(
-    session: AsyncSession, project: str, settings: ServerSettings, request: paging.PageRequest, now: int
+    session: AsyncSession, project: str, settings: ServerSettings, request: paging.PageRequest, query: str, now: int
 ) -> paging.Page[ThreadLine]:
-    """Read a page of the list, newest activity first. Raises Refused for a cursor that is none."""
+    """Read a page of the list, newest activity first, of the threads that a query asks for; all, if it is empty.
+
+    Raises QueryError for a query that makes no sense, Refused for a cursor that is none.
+    """
     newest = {"column": "lastActivity", "direction": "DESC"}
-    page = await threads.list_page(session, project, settings, request, given_order=newest)
+    condition = thread_query.condition(query, now, now - threads.LIVE_MICROSECONDS) if query else None
+    page = await threads.list_page(session, project, settings, request, given_order=newest, condition=condition)
     lines = await _lines(session, project, page.rows, now)
     return paging.Page(lines, page.cursors, page.has_next, page.has_previous, page.total)
 

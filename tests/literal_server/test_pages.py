@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from literal_server import auth
 from literal_server.app import create_app
 from literal_server.dashboard import text, views
+from literal_server.dashboard.pages import EXAMPLES, VIEWS
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Step
@@ -114,6 +115,39 @@ async def test_list_is_paged(http: httpx.AsyncClient, threads_page: str, wire: W
     newer = second.split('rel="prev" href="')[1].split('"')[0]
     assert (await http.get(threads_page + newer)).text.count('<th scope="row">') == 50
     assert (await http.get(f"{threads_page}?after=x")).status_code == 400
+
+
+async def test_a_filter_stays_in_the_address(http: httpx.AsyncClient, threads_page: str, wire: Wire) -> None:
+    """The filtered list holds what fits, its pages keep the filter, and the view that it is is marked."""
+    await wire.report(*({"id": f"s{n}", "threadId": f"t{n:02}", "error": "x"} for n in range(60)))
+    await wire.report({"id": "fine", "threadId": "fine"})
+    first = (await http.get(threads_page, params={"q": "errors"})).text
+    assert "60 found" in first
+    assert first.count('aria-current="page"') == 2  # the view, and the menu's own entry
+    assert 'value="errors"' in first
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    second = (await http.get(threads_page + older)).text
+    assert second.count('<th scope="row">') == 10
+    assert "/fine" not in second
+
+
+async def test_a_wrong_filter_is_shown_with_its_mistake(http: httpx.AsyncClient, threads_page: str) -> None:
+    """The sentence says what is wrong, the text is marked from there on, and nothing in it runs."""
+    response = await http.get(threads_page, params={"q": "errors > 0 and <script>"})
+    assert response.status_code == 400
+    assert "was not expected here" in response.text
+    assert "<pre>errors &gt; 0 and <mark>&lt;script&gt;</mark></pre>" in response.text
+    assert (await http.get(threads_page, params={"q": "x" * 5_000})).status_code == 400
+    odd = await http.get(threads_page + "?q=name%20%3D%20%22%ED%A0%80%00%22")  # half a surrogate pair, and NUL
+    assert odd.status_code == 200
+
+
+@pytest.mark.parametrize("query", [*filter(None, VIEWS.values()), *EXAMPLES])
+async def test_what_the_help_shows_can_be_asked(http: httpx.AsyncClient, threads_page: str, query: str) -> None:
+    """Each view and each example is understood."""
+    page = await http.get(threads_page, params={"q": query})
+    assert page.status_code == 200
+    assert "No thread fits" in page.text
 
 
 async def test_missing_pages(http: httpx.AsyncClient, threads_page: str) -> None:
