@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from literal_server import clock
-from literal_server.dashboard import text, views
+from literal_server.dashboard import text, timeline, views
 from literal_server.errors import Refused
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
@@ -20,6 +20,7 @@ from literal_server.query_language import QueryError
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
 
+READINGS = ("transcript", "timeline", "raw")
 VIEWS = {
     "All": "",
     "Errors": "errors",
@@ -80,6 +81,7 @@ def make_templates() -> Environment:
         "seconds": text.seconds,
         "moment": text.moment,
         "iso": clock.format_time,
+        "json_lines": text.json_lines,
         "part": lambda value: quote(value, safe=""),
     }
     return templates
@@ -144,14 +146,20 @@ async def _threads(request: Request) -> Response:
 async def _thread(request: Request) -> Response:
     api = request.app.state.api
     thread_id = request.path_params["thread"]
-    current = request.query_params.get("currentStepId")
+    current, now = request.query_params.get("currentStepId"), clock.now()
+    reading = request.query_params.get("view", READINGS[0])
+    if reading not in READINGS:
+        raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     async with api.database.reading() as session:
-        page = await views.read_thread(session, api.project, thread_id, current, clock.now())
+        page = await views.read_thread(session, api.project, thread_id, current, now)
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
     template = api.settings.chat_url
     chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template else None
-    return _render(request, "thread.html", {"page": page, "chat_url": chat})
+    shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS}
+    if reading != "transcript":
+        shown["timeline"] = timeline.lay_out(page.roots, now if page.line.is_live else None)
+    return _render(request, "thread.html", shown)
 
 
 def _render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:

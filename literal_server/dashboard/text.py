@@ -42,8 +42,13 @@ def plain(value: Any) -> str:
     if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("content"), str):
         value = value["content"]
     if not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False, indent=2)
+        return json_lines(value)
     return shortened(value)
+
+
+def json_lines(value: Any) -> str:
+    """Answer a value as JSON in lines, a text in quotes too."""
+    return shortened(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def shortened(text: str) -> str:

@@ -1,12 +1,12 @@
 """What the pages show, made from the rows of floor one: lines of the list, and the tree of one thread."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import generations, json_text, paging, steps, thread_query, threads
+from literal_server import clock, generations, json_text, paging, steps, thread_query, threads
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Thread
@@ -14,6 +14,25 @@ from literal_server.tables import Thread
 # Deeper steps are shown at this depth: a page nests only so far before it is neither readable nor renderable.
 DEEPEST = 12
 MESSAGES = {"user_message": "User", "assistant_message": "Assistant", "system_message": "System"}
+
+
+SCORE_COLUMNS = {
+    **{name: name for name in ("id", "name", "type", "value", "label", "scorer", "comment", "tags")},
+    "stepId": "step_id",
+}
+ATTACHMENT_COLUMNS = {
+    **{name: name for name in ("id", "name", "mime", "url")},
+    "objectKey": "object_key",
+    "metadata": "metadata_",
+}
+
+
+def _columns(row: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    return {name: getattr(row, column) for name, column in names.items()}
+
+
+def _time(moment: int | None) -> str | None:
+    return None if moment is None else clock.format_time(moment)
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,31 @@ class StepNode:
         return max(0, int(self.step.end_time - self.step.start_time)) / 1_000_000
 
     @property
+    def raw(self) -> dict[str, Any]:
+        """The step as it is stored, under the names of the wire."""
+        step = self.full.step
+        return {
+            "id": step.id,
+            "threadId": step.thread_id,
+            "parentId": step.parent_id,
+            "rootRunId": step.root_run_id,
+            "type": step.type,
+            "name": step.name,
+            "startTime": _time(step.start_time),
+            "endTime": _time(step.end_time),
+            "createdAt": _time(step.created_at),
+            "environment": step.environment,
+            "tags": step.tags,
+            "error": step.error,
+            "input": step.input,
+            "output": step.output,
+            "generation": step.generation,
+            "metadata": step.metadata_,
+            "scores": [_columns(score, SCORE_COLUMNS) for score in self.full.scores],
+            "attachments": [_columns(file, ATTACHMENT_COLUMNS) for file in self.full.attachments],
+        }
+
+    @property
     def is_running(self) -> bool:
         """Whether the step began and was never told to have ended."""
         return self.speaker is None and self.step.start_time is not None and self.step.end_time is None
@@ -75,7 +119,7 @@ class ThreadPage:
 
     line: ThreadLine
     roots: Sequence[StepNode]
-    count: int
+    current: StepNode | None
 
 
 async def list_lines(
@@ -112,7 +156,17 @@ async def read_thread(
         return None
     line = (await _lines(session, project, [thread], now))[0]
     arranged = (await steps.of_threads(session, project, [thread_id]))[thread_id]
-    return ThreadPage(line, nest(arranged, current_step), len(arranged))
+    roots = nest(arranged, current_step)
+    return ThreadPage(line, roots, next((node for node in flatten(roots) if node.is_current), None))
+
+
+def flatten(nodes: Sequence[StepNode]) -> Iterator[StepNode]:
+    """Yield nodes and all inside them in reading order."""
+    waiting = list(reversed(nodes))
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(node.children))
 
 
 def nest(arranged: Sequence[FullStep], current_step: str | None) -> list[StepNode]:

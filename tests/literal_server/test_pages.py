@@ -1,6 +1,8 @@
 """The pages: who may read them, what they show, and that nothing they show can run."""
 
 import base64
+import html
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,35 @@ async def test_what_the_help_shows_can_be_asked(http: httpx.AsyncClient, threads
     page = await http.get(threads_page, params={"q": query})
     assert page.status_code == 200
     assert "No thread fits" in page.text
+
+
+async def test_the_timeline_shows_every_step_and_the_selected_one(http: httpx.AsyncClient, thread_page: str) -> None:
+    """Each step is a row with a bar and a link; the selected one stands beside them; nothing hostile runs there."""
+    page = (await http.get(thread_page, params={"view": "timeline", "currentStepId": "tool"})).text
+    assert page.count('<rect class="bar"') == 4
+    assert page.count("<li class=") == 4
+    assert 'aria-current="step"' in page
+    assert "Arguments" in page.split("<aside")[1]
+    assert "<script>alert" not in page
+    assert "style=" not in page  # the policy would drop it
+
+
+async def test_the_raw_reading_is_the_step_as_stored(http: httpx.AsyncClient, thread_page: str) -> None:
+    """The JSON beside the tree is that of the step, its generation as it came and not as clients get it."""
+    page = (await http.get(thread_page, params={"view": "raw", "currentStepId": "l"})).text
+    shown = json.loads(html.unescape(page.split('<pre id="json">')[1].split("</pre>")[0]))
+    assert shown["generation"]["messages"] == [{"role": HOSTILE, "content": HOSTILE}, HOSTILE, 7]
+    assert shown["startTime"] == "2025-01-01T00:00:05.000000Z"
+    assert shown["threadId"] == "t"
+
+
+async def test_the_readings_keep_the_selection(http: httpx.AsyncClient, thread_page: str) -> None:
+    """Each reading links to the others at the same step, and there is no reading but these."""
+    for reading in ("transcript", "timeline", "raw"):
+        page = (await http.get(thread_page, params={"view": reading, "currentStepId": "tool"})).text
+        for other in ("transcript", "timeline", "raw"):
+            assert f'href="?view={other}&amp;currentStepId=tool"' in page
+    assert (await http.get(thread_page, params={"view": "upside-down"})).status_code == 400
 
 
 async def test_missing_pages(http: httpx.AsyncClient, threads_page: str) -> None:

@@ -1,4 +1,4 @@
-// Times in the reader's own zone, and the step that the address asks for brought into view.
+// Times in the reader's own zone, the step that the address asks for brought into view, keys to walk and to switch.
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 for (const element of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(element.dateTime);
@@ -13,4 +13,25 @@ if (current) {
   current.setAttribute("tabindex", "-1");
   current.scrollIntoView({ block: "center" });
   current.focus({ preventScroll: true });
+}
+
+const rows = [...document.querySelectorAll(".row a")];
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, pre")) return;
+  const reading = document.querySelector(`.readings a[data-key="${event.key}"]`);
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (reading) location.assign(reading.href);
+  if (step && rows.length) {
+    const next = rows[rows.findIndex((row) => row.matches("[aria-current]")) + step];
+    if (next) location.replace(next.href);
+    event.preventDefault();
+  }
+});
+
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  });
 }

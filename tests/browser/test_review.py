@@ -1,0 +1,33 @@
+"""The review pages in a real browser: read by keys alone, with one selection in all readings."""
+
+import re
+
+import httpx
+from playwright.sync_api import Page, expect
+
+from tests.app_process import AppProcess
+
+QUESTION = {"role": "user", "content": "What's the weather in San Francisco and Paris?"}
+
+
+def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page) -> None:
+    """From the transcript by `2` to the timeline, by the arrow keys to a step, by `3` to its JSON, and back by `1`."""
+    body = {"message_history": [QUESTION], "thread_id": "keys"}
+    httpx.post(f"{app.url}/process/", json=body, timeout=30).raise_for_status()
+    page.goto(f"{app.url}/literal/")
+    page.get_by_role("link", name="What's the weather").first.click()
+
+    expect(page.get_by_role("link", name="Transcript")).to_have_attribute("aria-current", "page")
+    page.keyboard.press("2")
+    expect(page.get_by_role("link", name="Timeline")).to_have_attribute("aria-current", "page")
+    expect(page.locator("rect.bar")).to_have_count(7)
+    for number in ("1", "2", "3", "4"):
+        page.keyboard.press("ArrowDown")
+        expect(page.locator(f'#step-{number} a[aria-current="step"]')).to_be_visible()
+    expect(page.get_by_role("complementary")).to_contain_text("get_current_weather")
+    expect(page.get_by_role("complementary")).to_contain_text("Arguments")
+    page.keyboard.press("3")
+    expect(page.locator("#json")).to_contain_text('"type": "tool"')
+    page.keyboard.press("1")
+    expect(page.locator('details.tool[aria-current="step"]')).to_be_visible()
+    assert re.search(r"view=transcript&currentStepId=.+", page.url)
