@@ -1,4 +1,4 @@
-"""Generations: merged key by key as they come, their numbers taken out, and brought to kinds that clients can read."""
+"""Generations: their numbers taken out, and brought to kinds that clients can read."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,18 +11,6 @@ _WHOLE_NUMBERS = ("tokenCount", "inputTokenCount", "outputTokenCount")
 _NUMBERS = ("ttFirstToken", "duration", "tokenThroughputInSeconds")
 _TEXTS = ("provider", "model", "error", "prompt", "completion")
 _VALUES = ("variables", "messages", "messageCompletion", "tools", "settings")
-
-
-def merge(stored: dict[str, Any] | None, reported: Any, *, older: bool) -> dict[str, Any] | None:
-    """Lay a reported generation over the stored one, key by key; what says nothing never covers what says something."""
-    if not isinstance(reported, dict) or not reported:
-        return stored
-    merged = dict(stored or {})
-    for key, value in reported.items():
-        fills_a_gap = value is not None and json_text.is_blank(merged.get(key))
-        if fills_a_gap or (not older and not json_text.is_blank(value)):
-            merged[key] = value
-    return merged or None
 
 
 def token_count(generation: Mapping[str, Any]) -> int | None:

@@ -1,8 +1,11 @@
 """The merge rules: whatever the order and number in which reports of a step arrive, the same step is stored.
 
-A value that is not given, or says nothing, keeps what is there. Of the rest the later report wins, with one
-exception: a report that was made before the step ended only fills what is still missing after the end was told.
+A report is as old as the end that it tells; one that tells a start and no end is older than all of these, one without
+any time is as new as the newest. Word by word (a field, or a key of the generation) the newest report stands, of two
+equally old ones that which arrived later; but a word that says nothing never covers one that says something.
 The earliest start and the latest end stand. A deleted step stays deleted.
+
+`Step.stamps` holds the end of the report that told a word, for the words that are not of the latest end.
 The caller holds the writing session, so nothing changes between a read here and the write that follows it.
 """
 
@@ -11,13 +14,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, select
+from sqlalchemy import Integer, case, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, generations, json_text
 from literal_server.errors import Refused, ThreadDeleted
 from literal_server.rows import add, deletion_before_purge, find, hide_belongings
 from literal_server.tables import Attachment, Score, Step, Thread
+
+# The words of a step by their names in a report, with the columns they are kept in.
+_COLUMNS = {
+    name: name for name in ("thread_id", "parent_id", "root_run_id", "type", "name", "error", "input", "output", "tags")
+} | {"metadata": "metadata_"}
+_GENERATION = "generation."
+
+# Costs are added up in any order: rounding keeps the sum the same.
+COST_DIGITS = 9
 
 SCORE_TYPES = ("HUMAN", "CODE", "AI")
 
@@ -55,6 +67,15 @@ class Share:
     open_count: int = 0
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a step stood before a report: its thread, its start, and what it added to the thread's totals."""
+
+    thread_id: str | None
+    start_time: int | None
+    share: Share
+
+
 async def ingest_step(
     session: AsyncSession, project: str, report: StepReport, *, environment: str | None = None, edit: bool = False
 ) -> Step | None:
@@ -67,15 +88,19 @@ async def ingest_step(
     step = await find(session, Step, project, report.id)
     if await _is_purged(session, project, step, report):
         return None
+    is_new = step is None
     if step is None:
         step = Step(project_id=project, id=report.id, type="undefined", created_at=now, updated_at=now, is_error=False)
         add(session, step)
-    thread_before, share_before = step.thread_id, share(step)
-    merge_step(step, report, older=not edit and _made_before_the_end(step, report))
+    before = Standing(step.thread_id, step.start_time, share(step))
+    merge_step(step, report, edit=edit)
     step.environment = step.environment or environment
     if session.is_modified(step):
         step.updated_at = now
-    await _account(session, step, thread_before, share_before, environment)
+    await _account(session, step, before, environment, anew=edit)
+    if not is_new and step.thread_id != before.thread_id:
+        files = (Attachment.project_id == project, Attachment.step_id == step.id)
+        await session.execute(update(Attachment).where(*files).values(thread_id=step.thread_id))
     for given in report.scores or ():
         await merge_score(session, project, given, step_id=step.id)
     for given in report.attachments or ():
@@ -100,44 +125,70 @@ async def _is_purged(session: AsyncSession, project: str, step: Step | None, rep
     return thread is None and deleted_at is not None
 
 
-def merge_step(step: Step, report: StepReport, *, older: bool) -> None:
-    """Lay one report over a step."""
-    for name in ("thread_id", "parent_id", "root_run_id", "name", "error", "input", "output"):
-        _lay(step, name, getattr(report, name), older=older)
-    _lay(step, "metadata_", report.metadata, older=older)
-    if report.type not in (None, "undefined") and (step.type in (None, "undefined") or not older):
-        step.type = report.type or "undefined"
-    if report.tags is not None and (step.tags is None or not older):
-        step.tags = report.tags
-    step.start_time = _chosen(min, step.start_time, report.start_time)
-    step.end_time = _chosen(max, step.end_time, report.end_time)
+def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> None:
+    """Lay one report over a step, word by word."""
+    latest = step.end_time
+    timeless = edit or (report.start_time is None and report.end_time is None)
+    told_at = latest if timeless else report.end_time
+    _lay_times(step, report, edit=edit)
+    words = _words(step, step.metadata_, step.generation)
+    stamps = {name: (step.stamps or {}).get(name, latest) for name in words}
+    changed = set()
+    for name, value in _words(report, report.metadata, report.generation).items():
+        if name not in words or _stands(name, value, told_at, words[name], stamps[name]):
+            if words.get(name) != value:
+                words[name] = value
+                changed.add(name)
+            stamps[name] = told_at
+    step.stamps = {name: stamp for name, stamp in stamps.items() if stamp != step.end_time} or None
+    for name in changed:
+        if name in _COLUMNS:
+            setattr(step, _COLUMNS[name], words[name])
     step.is_error = bool(step.error)
-    generation = generations.merge(step.generation, report.generation, older=older)
-    if generation is not None and generation != step.generation:
-        step.generation = generation
-        step.model = json_text.as_text(generation.get("model"))
-        step.provider = json_text.as_text(generation.get("provider"))
-        step.input_tokens = json_text.as_whole_number(generation.get("inputTokenCount"))
-        step.output_tokens = json_text.as_whole_number(generation.get("outputTokenCount"))
-        step.token_count = generations.token_count(generation)
-        step.duration = json_text.as_number(generation.get("duration"))
-        step.prompt_id = json_text.as_text(generation.get("promptId"))
+    if any(name.startswith(_GENERATION) for name in changed):
+        _lay_generation(step, {k.removeprefix(_GENERATION): v for k, v in words.items() if k.startswith(_GENERATION)})
 
 
-def _made_before_the_end(step: Step, report: StepReport) -> bool:
-    if step.end_time is None:
+def _words(source: Step | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
+    """What a step or a report says, by name, the keys of a generation apart; what is null says nothing."""
+    found = {name: getattr(source, name) for name in _COLUMNS if name != "metadata"} | {"metadata": metadata}
+    if isinstance(generation, Mapping):
+        found |= {f"{_GENERATION}{key}": value for key, value in generation.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _stands(name: str, value: Any, told_at: int | None, stored: Any, stored_at: int | None) -> bool:
+    """Say whether a word of a report takes the place of the stored one; a moment of None is before any end."""
+    blank, stored_blank = _says_nothing(name, value), _says_nothing(name, stored)
+    if blank != stored_blank:
+        return stored_blank
+    return stored_at is None or (told_at is not None and told_at >= stored_at)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    if name == "tags":  # an empty list is a word about tags
         return False
-    if report.end_time is not None:
-        return report.end_time < step.end_time
-    return report.start_time is not None
+    return json_text.is_blank(value) or (name == "type" and value == "undefined")
 
 
-def _lay(step: Step, name: str, value: Any, *, older: bool) -> None:
-    stored = getattr(step, name)
-    if value is None or (stored is not None and json_text.is_blank(value)):
-        return
-    if stored is None or json_text.is_blank(stored) or not older:
-        setattr(step, name, value)
+def _lay_times(step: Step, report: StepReport, *, edit: bool) -> None:
+    if edit:
+        step.start_time = step.start_time if report.start_time is None else report.start_time
+        step.end_time = step.end_time if report.end_time is None else report.end_time
+    else:
+        step.start_time = _chosen(min, step.start_time, report.start_time)
+        step.end_time = _chosen(max, step.end_time, report.end_time)
+
+
+def _lay_generation(step: Step, generation: dict[str, Any]) -> None:
+    step.generation = generation
+    step.model = json_text.as_text(generation.get("model"))
+    step.provider = json_text.as_text(generation.get("provider"))
+    step.input_tokens = json_text.as_whole_number(generation.get("inputTokenCount"))
+    step.output_tokens = json_text.as_whole_number(generation.get("outputTokenCount"))
+    step.token_count = generations.token_count(generation)
+    step.duration = json_text.as_number(generation.get("duration"))
+    step.prompt_id = json_text.as_text(generation.get("promptId"))
 
 
 def _chosen(choose: Any, stored: int | None, reported: int | None) -> int | None:
@@ -159,23 +210,25 @@ def share(step: Step) -> Share:
     )
 
 
-async def _account(
-    session: AsyncSession, step: Step, thread_before: str | None, before: Share, environment: str | None
-) -> None:
+async def _account(session: AsyncSession, step: Step, before: Standing, environment: str | None, *, anew: bool) -> None:
     if step.thread_id is None:
         return
     thread = await ensure_thread(session, step.project_id, step.thread_id, environment)
     if thread.deleted_at is not None and step.deleted_at is None:
         step.deleted_at = thread.deleted_at  # a late report does not bring a deleted thread back
         await hide_belongings(session, step.project_id, [step.id], thread.deleted_at)
-    if thread_before is not None and thread_before != step.thread_id:
-        for moved in (thread_before, step.thread_id):
-            await recount(session, await ensure_thread(session, step.project_id, moved, environment))
+    if before.thread_id is not None and before.thread_id != step.thread_id:
+        await recount(session, await ensure_thread(session, step.project_id, before.thread_id, environment))
+        anew = True
+    # What was the last moment of the thread may have been the start that turns out to be earlier.
+    if anew or before.start_time not in (None, step.start_time):
+        await recount(session, thread)
         return
     after = share(step)
-    old = before if thread_before is not None else Share()
+    old = before.share if before.thread_id is not None else Share()
     for name in Share.__dataclass_fields__:
         setattr(thread, name, getattr(thread, name) + getattr(after, name) - getattr(old, name))
+    thread.cost = round(thread.cost, COST_DIGITS)
     times = [moment for moment in (step.start_time, step.end_time) if moment is not None]
     if step.deleted_at is None and times:
         # A thread without times bears the moment it was made; the first time of a step replaces that.
@@ -208,6 +261,7 @@ async def recount(session: AsyncSession, thread: Thread) -> None:
     names = ("token_count", "cost", "error_count", "turn_count", "open_count", "first_start", "last_end")
     for name, value in zip((*names, "last_activity"), totals, strict=True):
         setattr(thread, name, value)
+    thread.cost = round(thread.cost, COST_DIGITS)
 
 
 async def ensure_thread(session: AsyncSession, project: str, identity: str, environment: str | None = None) -> Thread:

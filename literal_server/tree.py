@@ -25,9 +25,10 @@ def arrange(steps: Iterable[Step], deleted_parents: Mapping[str, str | None]) ->
     return arranged
 
 
-def _place(step: Step) -> tuple[int, int, str]:
+def _place(step: Step) -> tuple[int, bool, int, str]:
+    # Of two that began at once the one that ended first; when they were reported says nothing.
     start = step.created_at if step.start_time is None else step.start_time
-    return start, step.created_at, step.id
+    return start, step.end_time is None, step.end_time or 0, step.id
 
 
 def _living_parent(

@@ -13,6 +13,7 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from literal_server import db
 from literal_server.app import create_app
 from literal_server.db import Database
 from literal_server.guard import Guard
@@ -39,6 +40,12 @@ def server_settings(tmp_path: Path, migrated: Path) -> ServerSettings:
     (tmp_path / "data").mkdir()
     shutil.copy(migrated, tmp_path / "data")
     return ServerSettings(data_dir=tmp_path / "data", api_key=SecretStr(KEY), chat_url="/thread/{thread_id}")
+
+
+@pytest.fixture
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the waiting for the disk, which is most of the time of tests that write a thousand times."""
+    monkeypatch.setattr(db, "_PRAGMAS", (*db._PRAGMAS, "PRAGMA synchronous=OFF"))
 
 
 @pytest.fixture

@@ -51,9 +51,9 @@ class ServerProcess:
             )  # fmt: skip
         wait_until(self._answers, 60, lambda: f"The server did not start:\n{self.text()}")
 
-    def stop(self) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the server and answer its exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(how)
         return self._process.wait(30)
 
     def text(self) -> str:

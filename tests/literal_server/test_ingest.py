@@ -2,14 +2,9 @@
 
 import asyncio
 import itertools
-import json
-import uuid
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from literal_server import ingest, threads
 from literal_server.ingest import Share, StepReport
@@ -19,66 +14,6 @@ pytestmark = pytest.mark.anyio
 
 START = "2025-01-01T10:00:00.000Z"
 END = "2025-01-01T10:00:02.500Z"
-
-# What a chat sends about one turn, each line a message of its own.
-REPORTS: list[dict[str, Any]] = [
-    {
-        "id": "run",
-        "parentId": "question",
-        "type": "run",
-        "name": "on_message",
-        "startTime": START,
-        "metadata": {"a": 1},
-    },
-    {
-        "id": "run",
-        "parentId": "question",
-        "type": "run",
-        "name": "on_message",
-        "startTime": START,
-        "endTime": END,
-        "metadata": {"a": 2},
-        "output": {"content": "It is sunny."},
-    },
-    {"id": "tool", "parentId": "run", "type": "tool", "startTime": START, "input": {"city": "Paris"}},
-    {"id": "tool", "parentId": "run", "type": "tool", "startTime": START, "endTime": END, "error": "no answer"},
-    {"id": "run", "attachments": [{"id": "file", "name": "map.png", "mime": "image/png", "url": "https://x.test/m"}]},
-    {
-        "id": "question",
-        "type": "user_message",
-        "startTime": "2025-01-01T09:59:59Z",
-        "endTime": "2025-01-01T09:59:59Z",
-        "output": {"content": "Weather?"},
-        "scores": [{"name": "user-feedback", "type": "HUMAN", "value": 1}],
-    },
-]
-
-
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(order=st.permutations(range(len(REPORTS))), repeated=st.lists(st.integers(0, len(REPORTS) - 1), max_size=4))
-async def test_every_order_stores_the_same_thread(order: list[int], repeated: list[int], wire: Wire) -> None:
-    """Reports of a turn in any order, some of them twice, store one and the same thread with the same totals."""
-    assert await deliver([*order, *repeated], wire) == await deliver(range(len(REPORTS)), wire)
-
-
-async def deliver(order: Iterable[int], wire: Wire) -> Any:
-    """Send the reports under ids of their own; answer what was stored, without those ids and the time of arrival."""
-    mark = f"-{uuid.uuid4()}"
-    for number in order:
-        report = json.dumps({**REPORTS[number], "threadId": "thread"})
-        for name in ("run", "tool", "question", "file", "thread"):
-            report = report.replace(f'd": "{name}"', f'd": "{name}{mark}"')
-        await wire.report(json.loads(report))
-    only = [{"field": "id", "operator": "eq", "value": f"thread{mark}"}]
-    listed = await wire.send(gql.LIST_THREADS, {"filters": only})
-    thread = await wire.thread(f"thread{mark}")
-    thread["totals"] = [listed["edges"][0]["node"][name] for name in ("tokenCount", "duration")]
-    thread.pop("createdAt")
-    for step in thread["steps"]:
-        step.pop("createdAt")
-        for score in step["scores"]:
-            score.pop("id")
-    return json.loads(json.dumps(thread).replace(mark, ""))
 
 
 async def test_absent_and_empty_keep(wire: Wire) -> None:
@@ -98,15 +33,78 @@ async def test_absent_and_empty_keep(wire: Wire) -> None:
     assert step["threadId"] == "t"
 
 
-async def test_later_report_wins(wire: Wire) -> None:
-    """Of two reports without times the later one stands; the earliest start and the latest end stand."""
+async def test_of_reports_without_times_the_later_wins(wire: Wire) -> None:
+    """A true conflict goes by arrival, tags are replaced as a whole, and a text is never replaced by an empty one."""
     await wire.report({"id": "s", "output": {"content": "one"}, "tags": ["a"], "startTime": START, "endTime": END})
-    await wire.report({"id": "s", "output": {"content": "two"}, "tags": ["b"]})
-    await wire.report({"id": "s", "startTime": "2025-01-01T09:00:00Z", "endTime": "2025-01-01T10:00:01Z"})
+    await wire.report({"id": "s", "output": {"content": "two"}, "tags": ["b", "c"]})
+    await wire.report({"id": "s", "output": {"content": ""}, "input": {}})
     step = await wire.step("s")
-    assert step["output"] == {"content": "two"}
-    assert step["tags"] == ["b"]
+    assert (step["output"], step["input"], step["tags"]) == ({"content": "two"}, {}, ["b", "c"])
+    await wire.report({"id": "s", "tags": []})
+    assert (await wire.step("s"))["tags"] == []
+
+
+async def test_values_are_replaced_whole(wire: Wire) -> None:
+    """Input, output and metadata of a newer report take the place of the older ones: their keys are not mixed."""
+    for number in (1, 2):
+        value = {f"key{number}": number}
+        await wire.report({"id": "s", "input": value, "output": value, "metadata": value})
+    step = await wire.step("s")
+    assert [step["input"], step["output"], step["metadata"]] == [{"key2": 2}] * 3
+
+
+async def test_earliest_start_and_latest_end_stand(wire: Wire) -> None:
+    """Times only widen, and a report with an earlier end only fills what is missing."""
+    await wire.report({"id": "s", "output": {"content": "late"}, "startTime": START, "endTime": END})
+    early = {"startTime": "2025-01-01T09:00:00Z", "endTime": "2025-01-01T10:00:01Z"}
+    await wire.report({"id": "s", "output": {"content": "early"}, "name": "only here", **early})
+    step = await wire.step("s")
     assert (step["startTime"], step["endTime"]) == ("2025-01-01T09:00:00.000000Z", "2025-01-01T10:00:02.500000Z")
+    assert (step["output"], step["name"]) == ({"content": "late"}, "only here")
+
+
+async def test_an_older_word_is_known_as_such(wire: Wire) -> None:
+    """Of three versions of a step the newest stands for each field, although the newest came first and says little."""
+    newest = {"id": "s", "startTime": START, "endTime": "2025-01-01T10:00:09Z", "output": {"content": "c"}}
+    oldest = {"id": "s", "startTime": START, "name": "a", "output": {"content": "a"}, "input": {"q": "a"}}
+    middle = {"id": "s", "startTime": START, "endTime": END, "name": "b", "output": {"content": "b"}}
+    for report in (newest, oldest, middle):
+        await wire.report(report)
+    step = await wire.step("s")
+    assert (step["output"]["content"], step["name"], step["input"]) == ("c", "b", {"q": "a"})
+
+
+async def test_a_person_may_change_times(wire: Wire, server: Any) -> None:
+    """`updateStep` sets the times that it gives, and the totals of the thread follow."""
+    await wire.report({"id": "s", "threadId": "t", "startTime": START, "endTime": END})
+    changed = {"id": "s", "startTime": "2025-01-01T10:00:01Z", "endTime": "2025-01-01T10:00:02Z"}
+    step = await wire.send(gql.UPDATE_STEP, changed)
+    assert (step["startTime"], step["endTime"]) == ("2025-01-01T10:00:01.000000Z", "2025-01-01T10:00:02.000000Z")
+    listed = await wire.send(gql.LIST_THREADS)
+    assert listed["edges"][0]["node"]["duration"] == 1.0
+
+
+async def test_created_once(wire: Wire) -> None:
+    """The moment of creation is that of the first report, whatever a client says."""
+    await wire.report({"id": "s", "threadId": "t"})
+    before = [(await wire.step("s"))["createdAt"], (await wire.thread("t"))["createdAt"]]
+    await wire.report({"id": "s", "threadId": "t", "createdAt": START, "output": {"content": "x"}})
+    assert [(await wire.step("s"))["createdAt"], (await wire.thread("t"))["createdAt"]] == before
+
+
+async def test_half_applied_batch_is_sent_again(wire: Wire) -> None:
+    """A batch of which a part was refused can be sent again as a whole: what was stored is stored once."""
+    good = {"id": "good", "threadId": "t", "type": "llm", "generation": {"tokenCount": 5},
+            "scores": [{"name": "quality", "type": "AI", "value": 1}],
+            "attachments": [{"name": "x", "url": "u"}]}  # fmt: skip
+    for _ in range(2):
+        steps = [good, {"id": "bad", "threadId": "t", "scores": [{"name": "x"}]}]
+        body = await wire.post(gql.steps_query_builder(steps), gql.steps_variables_builder(steps))
+        assert body["errors"]
+        step = await wire.step("good")
+        assert (len(step["scores"]), len(step["attachments"])) == (1, 1)
+        listed = await wire.send(gql.LIST_THREADS)
+        assert listed["edges"][0]["node"]["tokenCount"] == 5
 
 
 async def test_generation_is_merged_by_key(wire: Wire) -> None:
