@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from literal_server import clock
-from literal_server.dashboard import text, timeline, views
+from literal_server.dashboard import sides, text, timeline, views
 from literal_server.errors import Refused
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
@@ -20,7 +20,7 @@ from literal_server.query_language import QueryError
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
 
-READINGS = ("transcript", "timeline", "raw")
+READINGS = {"transcript": "Transcript", "timeline": "Timeline", "sides": "User saw | model saw", "raw": "Raw"}
 VIEWS = {
     "All": "",
     "Errors": "errors",
@@ -76,6 +76,7 @@ def make_templates() -> Environment:
     templates.filters |= {
         "markdown": lambda value: text.markdown(reader, value),
         "plain": text.plain,
+        "calls": text.calls,
         "shortened": text.shortened,
         "count": text.count,
         "seconds": text.seconds,
@@ -147,7 +148,7 @@ async def _thread(request: Request) -> Response:
     api = request.app.state.api
     thread_id = request.path_params["thread"]
     current, now = request.query_params.get("currentStepId"), clock.now()
-    reading = request.query_params.get("view", READINGS[0])
+    reading = request.query_params.get("view", "transcript")
     if reading not in READINGS:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     async with api.database.reading() as session:
@@ -157,7 +158,9 @@ async def _thread(request: Request) -> Response:
     template = api.settings.chat_url
     chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template else None
     shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS}
-    if reading != "transcript":
+    if reading == "sides":
+        shown["turn"] = sides.turn_of(page.roots, page.current)
+    elif reading != "transcript":
         shown["timeline"] = timeline.lay_out(page.roots, now if page.line.is_live else None)
     return _render(request, "thread.html", shown)
 

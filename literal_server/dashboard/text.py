@@ -51,6 +51,18 @@ def json_lines(value: Any) -> str:
     return shortened(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def calls(value: Any) -> str:
+    """Answer the tool calls of a message a line each, as `name({"argument": 1})`; what has another shape as JSON."""
+    lines = [_call(one) for one in (value if isinstance(value, list) else [value])]
+    return plain(value) if None in lines else shortened("\n".join(filter(None, lines)))
+
+
+def _call(given: Any) -> str | None:
+    function = given.get("function", given) if isinstance(given, dict) else None
+    name, arguments = (function.get("name"), function.get("arguments")) if isinstance(function, dict) else (None, None)
+    return f"{name}({arguments})" if isinstance(name, str) and isinstance(arguments, str) else None
+
+
 def shortened(text: str) -> str:
     """Cut a text that would choke a browser, and say so; lone surrogates become the replacement character."""
     if len(text) > LONGEST_TEXT:

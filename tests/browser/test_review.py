@@ -11,7 +11,7 @@ QUESTION = {"role": "user", "content": "What's the weather in San Francisco and 
 
 
 def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page) -> None:
-    """From the transcript by `2` to the timeline, by the arrow keys to a step, by `3` to its JSON, and back by `1`."""
+    """From the transcript by `2` to the timeline, by the arrow keys to a step, by `4` to its JSON, and back by `1`."""
     body = {"message_history": [QUESTION], "thread_id": "keys"}
     httpx.post(f"{app.url}/process/", json=body, timeout=30).raise_for_status()
     page.goto(f"{app.url}/literal/")
@@ -27,6 +27,8 @@ def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page)
     expect(page.get_by_role("complementary")).to_contain_text("get_current_weather")
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.keyboard.press("3")
+    expect(page.get_by_text("as in the call before")).to_be_visible()
+    page.keyboard.press("4")
     expect(page.locator("#json")).to_contain_text('"type": "tool"')
     page.keyboard.press("1")
     expect(page.locator('details.tool[aria-current="step"]')).to_be_visible()

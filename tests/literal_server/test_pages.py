@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from literal_server import auth
 from literal_server.app import create_app
 from literal_server.dashboard import text, views
-from literal_server.dashboard.pages import EXAMPLES, VIEWS
+from literal_server.dashboard.pages import EXAMPLES, READINGS, VIEWS
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Step
@@ -38,6 +38,8 @@ async def thread_page(wire: Wire, threads_page: str) -> str:
     await wire.report(
         {"id": "m", "threadId": "t", "type": "user_message", "startTime": "2025-01-01T00:00:00Z",
          "output": {"content": f"Hello **you** {HOSTILE} [x](javascript:alert(3)) ![y](http://evil.test/z.png)"}},
+        {"id": "a", "threadId": "t", "parentId": "r", "type": "assistant_message", "startTime": "2025-01-01T00:00:06Z",
+         "output": {"content": f"Hello **back** {HOSTILE} [x](javascript:alert(3)) ![y](http://evil.test/z.png)"}},
         {"id": "r", "threadId": "t", "parentId": "m", "type": "run", "name": HOSTILE,
          "startTime": "2025-01-01T00:00:01Z"},
         {"id": "tool", "threadId": "t", "parentId": "r", "type": "tool", "name": "search", "input": {"q": HOSTILE},
@@ -83,9 +85,18 @@ async def test_nothing_hostile_runs(http: httpx.AsyncClient, threads_page: str, 
 
 
 async def test_a_thread_shows_what_happened(http: httpx.AsyncClient, thread_page: str) -> None:
-    """Messages are Markdown, steps show times, tokens, arguments and errors, and the chat is one link away."""
+    """Answers are Markdown, questions stand as typed, steps show their facts, and the chat is one link away."""
     page = (await http.get(thread_page)).text
-    for part in ("<strong>you</strong>", "2.5 s", "1,200", "350 ms", "Arguments", 'class="error"', 'href="/thread/t"'):
+    for part in (
+        "<strong>back</strong>",
+        "Hello **you**",
+        "2.5 s",
+        "1,200",
+        "350 ms",
+        "Arguments",
+        'class="error"',
+        'href="/thread/t"',
+    ):
         assert part in page, part
 
 
@@ -155,8 +166,8 @@ async def test_what_the_help_shows_can_be_asked(http: httpx.AsyncClient, threads
 async def test_the_timeline_shows_every_step_and_the_selected_one(http: httpx.AsyncClient, thread_page: str) -> None:
     """Each step is a row with a bar and a link; the selected one stands beside them; nothing hostile runs there."""
     page = (await http.get(thread_page, params={"view": "timeline", "currentStepId": "tool"})).text
-    assert page.count('<rect class="bar"') == 4
-    assert page.count("<li class=") == 4
+    assert page.count('<rect class="bar"') == 5
+    assert page.count("<li class=") == 5
     assert 'aria-current="step"' in page
     assert "Arguments" in page.split("<aside")[1]
     assert "<script>alert" not in page
@@ -174,9 +185,10 @@ async def test_the_raw_reading_is_the_step_as_stored(http: httpx.AsyncClient, th
 
 async def test_the_readings_keep_the_selection(http: httpx.AsyncClient, thread_page: str) -> None:
     """Each reading links to the others at the same step, and there is no reading but these."""
-    for reading in ("transcript", "timeline", "raw"):
+    for reading in READINGS:
         page = (await http.get(thread_page, params={"view": reading, "currentStepId": "tool"})).text
-        for other in ("transcript", "timeline", "raw"):
+        assert "<script>alert" not in page
+        for other in READINGS:
             assert f'href="?view={other}&amp;currentStepId=tool"' in page
     assert (await http.get(thread_page, params={"view": "upside-down"})).status_code == 400
 
@@ -263,6 +275,15 @@ async def test_endless_nesting_is_folded_flat() -> None:
         depth, count, node = depth + 1, count + len(node.children), node.children[0]
     assert depth == views.DEEPEST
     assert count == 1_000
+
+
+async def test_tool_calls_read_as_calls() -> None:
+    """A call is its name with its arguments; what only looks like one is shown as it is."""
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    assert text.calls([call, call]) == 'add({"a": 1})\nadd({"a": 1})'
+    assert text.calls({"name": "add", "arguments": "{}"}) == "add({})"
+    assert '"odd"' in text.calls([call, "odd"])
+    assert text.calls([{"function": {"name": 1}}]).startswith("[")
 
 
 async def test_giant_texts_are_cut() -> None:
