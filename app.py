@@ -22,9 +22,11 @@ from chainlit.types import ThreadDict
 from agent.conversation import Conversation, ConversationBusyError, Turn
 from agent.json_text import whole_characters
 from chat.screen import Screen, show
+from chat.sign_in import PasswordSignIn, read_claim
+from doors import caller
 from recording.chainlit_layer import ChainlitLayer
 from recording.steps import ASSISTANT, message_id
-from wiring import LITERAL_PATH, House, wire
+from wiring import LITERAL_PATH, LOCAL_USER, House, wire
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ SECONDS_TO_CLOSE = 2.0
 SECONDS_TO_RESUME = 20.0
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
-house: House = wire(server)
+house: House = wire(server, read_claim)
 
 
 def show_links() -> None:
@@ -111,19 +113,15 @@ def data_layer() -> ChainlitLayer | None:
     return ChainlitLayer(house.kept.api, house.kept.outbox, forget, house.review_url)
 
 
-if house.settings.chat_password:
-
-    @cl.password_auth_callback
-    async def log_in(username: str, password: str) -> cl.User | None:
-        """Let in who knows the chat's name and password."""
-        return cl.User(identifier=username) if house.login(username, password) else None
-
+if house.logins:
+    # Not by Chainlit's decorator: that would turn the refusal of too many attempts into a wrong password.
+    config.code.password_auth_callback = PasswordSignIn(house.logins).log_in
 else:
 
     @cl.header_auth_callback
-    async def sign_in(headers: Any) -> cl.User | None:
+    async def sign_in(_headers: Any) -> cl.User | None:
         """Sign in the browser of this machine by itself."""
-        return cl.User(identifier="local") if house.is_local(headers) else None
+        return cl.User(identifier=LOCAL_USER) if caller.get().at_machine else None
 
 
 @cl.set_starters

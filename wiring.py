@@ -3,15 +3,13 @@
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import logging
 import os
 import secrets
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import httpx
 from fastapi import FastAPI
@@ -21,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.agent import Agent
 from agent.conversation import Answer, Conversations
@@ -29,13 +26,15 @@ from agent.model import ChatModel, openai_client
 from agent.model_list import ModelList
 from agent.offline import offline_model
 from agent.toolbox import Toolbox
+from doors import Doorkeeper, ReadClaim, caller, is_loopback
 from literal_server.app import create_app
-from literal_server.auth import basic_login
+from literal_server.auth import Visitor
 from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
-from literal_server.guard import Guard, check_public_url, is_local_request
+from literal_server.guard import Guard, check_public_url, is_local_request, parse_origin
 from literal_server.settings import ServerSettings, explain
 from local_assets import LocalAssets
+from logins import HASHER, Login, LoginError, Logins, PasswordFile
 from process import Process
 from recording.client import LiteralAPI
 from recording.history import RecordedThread, find_thread
@@ -49,7 +48,6 @@ TALKATIVE = ("httpx", "httpx2", "openai", "literal_server.requests")
 FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it where CI is set
 LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
-LOCAL_HEADER = b"x-verbatim-local"
 FLUSH_SECONDS = 5.0
 OUR_ROUTES = ("process", "literal")
 
@@ -89,7 +87,6 @@ class Settings(BaseSettings):
     process_api_key: SecretStr | None = None
     process_max_body_bytes: int = Field(2_000_000, ge=1)
     process_approves_tools: bool = False
-    dashboard_user: str = "admin"
     dashboard_password: SecretStr | None = None
     metrics_token: SecretStr | None = None
 
@@ -116,7 +113,7 @@ class Kept:
 
     bind_host: str
     lock: object
-    local_token: str
+    logins: Logins | None
     conversations: Conversations
     api: LiteralAPI | None = None
     outbox: Outbox | None = None
@@ -145,6 +142,11 @@ class House:
     def conversations(self) -> Conversations:
         """All open conversations."""
         return self.kept.conversations
+
+    @property
+    def logins(self) -> Logins | None:
+        """Whom to let in by password, None where the browser of this machine signs in by itself."""
+        return self.kept.logins
 
     async def start(self) -> None:
         """Open what needs a running event loop: the embedded server and the outbox's sender."""
@@ -185,19 +187,12 @@ class House:
         project = await self.kept.api.project_id()
         return f"{base}/projects/{project}/logs/threads/[thread_id]?currentStepId=[step_id]"
 
-    def login(self, name: str, password: str) -> bool:
-        """Tell whether these are the chat's name and password."""
-        expected = _secret(self.settings.chat_password)
-        right_name = hmac.compare_digest(name.encode(), self.settings.chat_user.encode())
-        return expected is not None and hmac.compare_digest(password.encode(), expected.encode()) and right_name
 
-    def is_local(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether the front door has marked this request as one from this machine that may sign in by itself."""
-        return hmac.compare_digest(headers.get(LOCAL_HEADER.decode(), ""), self.kept.local_token)
+def wire(server: FastAPI, read_claim: ReadClaim) -> House:
+    """Assemble the app on Chainlit's server: the first time everything, after a save all but what must stay.
 
-
-def wire(server: FastAPI) -> House:
-    """Assemble the app on Chainlit's server: the first time everything, after a save all but what must stay."""
+    `read_claim` reads the session token that Chainlit has given out.
+    """
     for name in TALKATIVE:  # Chainlit lets every library log each request it makes
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
@@ -207,7 +202,15 @@ def wire(server: FastAPI) -> House:
     kept: Kept | None = getattr(server.state, "verbatim", None)
     if kept is None:
         kept = server.state.verbatim = _lay_foundation(settings)
-        server.add_middleware(LocalMark, token=kept.local_token, allowed=_may_sign_in_by_itself(settings, kept))
+        public = parse_origin(settings.public_url) if settings.public_url else None
+        server.add_middleware(
+            Doorkeeper,
+            read_claim=read_claim,
+            logins=kept.logins,
+            local_user=LOCAL_USER,
+            is_local=is_local_request,
+            secure_host=public.name if public and public.scheme == "https" else None,
+        )
         server.add_middleware(Guard, public_url=settings.public_url)
         server.user_middleware.append(Middleware(LocalAssets))  # innermost, so that it sees pages uncompressed
     else:
@@ -223,36 +226,51 @@ def wire(server: FastAPI) -> House:
 def _lay_foundation(settings: Settings) -> Kept:
     """Check that it is safe to start, lock the data folder, and make what a process has one of."""
     bind_host = os.environ.get("CHAINLIT_HOST", "127.0.0.1")
-    if missing := _missing_locks(settings, bind_host):
+    passwords = PasswordFile(settings.data_dir)
+    if missing := _missing_locks(settings, bind_host, passwords.exists()):
         raise SystemExit(
-            f"Verbatim does not start: it would be open to others (host {bind_host}), and these settings are missing: "
-            f"{', '.join(missing)}. Set them in .env, or listen on 127.0.0.1 and unset the others of them."
+            f"Verbatim does not start: it would be open to others (host {bind_host}), and these locks are missing: "
+            f"{', '.join(missing)}. Set them, or listen on 127.0.0.1 and take the others of them away."
         )
     try:
         lock = lock_data_folder(settings.data_dir)
-    except DataFolderInUse as error:
+        passwords.read()
+    except (DataFolderInUse, LoginError) as error:
         raise SystemExit(str(error)) from error
-    os.environ.setdefault("CHAINLIT_AUTH_SECRET", _sign_in_secret(settings))
-    kept = Kept(bind_host, lock, secrets.token_urlsafe(32), Conversations())
+    secret = _lasting_secret(settings.data_dir / "chat-secret")
+    os.environ.setdefault("CHAINLIT_AUTH_SECRET", secret)
+    if _secret(settings.dashboard_password):
+        logger.warning("DASHBOARD_PASSWORD has no effect here: the review pages open with the chat's sign-in.")
+    kept = Kept(bind_host, lock, _logins(settings, passwords, secret), Conversations())
     if settings.recording == "on":
         _lay_recording(settings, kept)
     return kept
 
 
-def _missing_locks(settings: Settings, bind_host: str) -> list[str]:
-    """Name the settings without which others could come in. As soon as one door has a lock, all must have one."""
-    locks = {
-        "CHAT_PASSWORD": settings.chat_password,
-        "PROCESS_API_KEY": settings.process_api_key,
-        "DASHBOARD_PASSWORD": settings.dashboard_password,
-    }
+def _missing_locks(settings: Settings, bind_host: str, has_password_file: bool) -> list[str]:
+    """Name the locks without which others could come in. As soon as one door has a lock, all must have one.
+
+    The review pages open with the chat's sign-in.
+    """
+    chat = has_password_file or bool(_secret(settings.chat_password))
     off_loopback = not is_loopback(bind_host)
-    if not (off_loopback or settings.chat_password or settings.public_url):
+    if not (off_loopback or chat or settings.public_url or _secret(settings.dashboard_password)):
         return []
-    missing = [name for name, value in locks.items() if not _secret(value)]
+    missing = [] if chat else ["CHAT_PASSWORD (or people: python -m logins add NAME)"]
+    if not _secret(settings.process_api_key):
+        missing.append("PROCESS_API_KEY")
     if off_loopback and not settings.public_url:
         missing.append("PUBLIC_URL")
     return missing
+
+
+def _logins(settings: Settings, passwords: PasswordFile, secret: str) -> Logins | None:
+    """Return whom to let in by password, None where nobody is asked for one: that is settled until the next start."""
+    password = _secret(settings.chat_password)
+    if password is None:
+        return Logins(passwords, {}) if passwords.exists() else None
+    stamp = hmac.new(secret.encode(), f"{settings.chat_user}\n{password}".encode(), hashlib.sha256).hexdigest()
+    return Logins(passwords, {settings.chat_user: Login(hash=HASHER.hash(password), role="admin", stamp=stamp)})
 
 
 def _lay_recording(settings: Settings, kept: Kept) -> None:
@@ -273,24 +291,24 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             metrics_token=settings.metrics_token,
             purge_after_days=settings.purge_after_days,
         )
-        kept.literal = create_app(server_settings, authenticate=_dashboard_login(settings, kept))
+        kept.literal = create_app(server_settings, authenticate=_ChatsDoor() if kept.logins else _this_machine)
         transport = httpx.ASGITransport(app=kept.literal)
         kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
     kept.outbox = Outbox(kept.api)
 
 
-def _dashboard_login(settings: Settings, kept: Kept) -> Any:
-    if password := _secret(settings.dashboard_password):
-        return basic_login(settings.dashboard_user, password)
+class _ChatsDoor:
+    """Lets those read the review pages who are signed in to the chat, each what the own role allows."""
 
-    async def local(request: Request) -> str | None:
-        return LOCAL_USER if is_loopback(kept.bind_host) and is_local_request(request.scope) else None
+    sign_in = "/login"
 
-    return local
+    async def __call__(self, _request: Request) -> Visitor | None:
+        visitor = caller.get()
+        return Visitor(visitor.name, visitor.sees_all) if visitor.name else None
 
 
-def _may_sign_in_by_itself(settings: Settings, kept: Kept) -> bool:
-    return is_loopback(kept.bind_host) and settings.chat_password is None
+async def _this_machine(_request: Request) -> Visitor | None:
+    return Visitor(LOCAL_USER, sees_all=True) if caller.get().at_machine else None
 
 
 def _model(settings: Settings) -> ChatModel:
@@ -330,9 +348,8 @@ def _mount(server: FastAPI, house: House) -> None:
     """Put our routes before Chainlit's, whose last one takes every path; after a save they replace the older ones."""
     settings, kept = house.settings, house.kept
 
-    def local_user(request: Request) -> str | None:
-        may = _may_sign_in_by_itself(settings, kept) and is_local_request(request.scope)
-        return LOCAL_USER if may else None
+    def local_user(_request: Request) -> str | None:
+        return LOCAL_USER if kept.logins is None and caller.get().at_machine else None
 
     process = Process(
         conversations=kept.conversations,
@@ -350,40 +367,6 @@ def _mount(server: FastAPI, house: House) -> None:
         ours.append(Mount(LITERAL_PATH, kept.literal, name="literal"))
     others = [route for route in server.router.routes if getattr(route, "name", None) not in OUR_ROUTES]
     server.router.routes[:] = [*ours, *others]
-
-
-class LocalMark:
-    """Marks requests that come from this machine, for Chainlit's sign-in hook, which is shown headers only."""
-
-    def __init__(self, app: ASGIApp, token: str, allowed: bool) -> None:
-        self._app = app
-        self._token = token.encode()
-        self._allowed = allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on, with our mark if it earns one and never with a mark that came along."""
-        if scope["type"] == "http":
-            headers = [(name, value) for name, value in scope["headers"] if name.lower() != LOCAL_HEADER]
-            if self._allowed and is_local_request(scope):
-                headers.append((LOCAL_HEADER, self._token))
-            scope = {**scope, "headers": headers}
-        await self._app(scope, receive, send)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a bind address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _sign_in_secret(settings: Settings) -> str:
-    """Return what Chainlit signs sessions with; a new password, or the first one, ends the sessions there were."""
-    login = f"{settings.chat_user}\n{_secret(settings.chat_password)}"
-    return hashlib.sha256(f"{_lasting_secret(settings.data_dir / 'chat-secret')}\n{login}".encode()).hexdigest()
 
 
 def _lasting_secret(path: Path) -> str:

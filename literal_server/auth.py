@@ -11,19 +11,29 @@ from starlette.requests import Request
 
 from literal_server.guard import is_local_request
 
-# Answers the user's name, None when the pages stay closed. With an attribute `challenge` (a text) the refusal
-# carries it as WWW-Authenticate, and a browser asks for a name and a password.
-Authenticate = Callable[[Request], Awaitable[str | None]]
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who reads the pages; who does not see all sees the threads of the participant of the same name."""
+
+    name: str
+    sees_all: bool
 
 
-async def anyone(_request: Request) -> str | None:
+# Answers who reads the pages, None when they stay closed. With an attribute `challenge` (a text) the refusal carries
+# it as WWW-Authenticate, and a browser asks for a name and a password. With an attribute `sign_in` (an address) the
+# browser is sent there, and told in `next` where it wanted to go.
+Authenticate = Callable[[Request], Awaitable[Visitor | None]]
+
+
+async def anyone(_request: Request) -> Visitor | None:
     """Let everybody read the pages: for an embedder that has its own door in front."""
-    return "anyone"
+    return Visitor("anyone", sees_all=True)
 
 
-async def local_only(request: Request) -> str | None:
+async def local_only(request: Request) -> Visitor | None:
     """Let in the browser on this very machine, and nobody else."""
-    return "local" if is_local_request(request.scope) else None
+    return Visitor("local", sees_all=True) if is_local_request(request.scope) else None
 
 
 def basic_login(user: str, password: str) -> Authenticate:
@@ -37,7 +47,7 @@ class _BasicLogin:
     password: str
     challenge: ClassVar[str] = 'Basic realm="Verbatim", charset="UTF-8"'
 
-    async def __call__(self, request: Request) -> str | None:
+    async def __call__(self, request: Request) -> Visitor | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(token.strip(), validate=True) if scheme.lower() == "basic" else b""
@@ -46,4 +56,4 @@ class _BasicLogin:
         expected = f"{self.user}:{self.password}".encode()
         # Hashed first, so that the comparison tells nothing about the length either.
         same = hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())
-        return self.user if same else None
+        return Visitor(self.user, sees_all=True) if same else None

@@ -12,11 +12,17 @@ PATIENCE_SECONDS = 30.0
 
 
 class ChatTab:
-    """One tab of a signed-in browser. `events` holds all that arrived, as (name, data), oldest first."""
+    """One tab of a signed-in browser. `events` holds all that arrived, as (name, data), oldest first.
 
-    def __init__(self, url: str, thread_id: str | None = None, **headers: str) -> None:
+    `login` is a name and a password; without it the browser of this machine signs in by itself.
+    """
+
+    def __init__(
+        self, url: str, thread_id: str | None = None, login: tuple[str, str] | None = None, **headers: str
+    ) -> None:
         self.url = url
         self.thread_id = thread_id
+        self._login = login
         self.events: list[tuple[str, Any]] = []
         self._headers = headers
         self._news = asyncio.Condition()
@@ -26,7 +32,9 @@ class ChatTab:
         self._socket.on("*", self._note)
 
     async def __aenter__(self) -> Self:
-        async with self._http.post(f"{self.url}/auth/header") as response:
+        form = {"username": self._login[0], "password": self._login[1]} if self._login else None
+        path = "/login" if form else "/auth/header"
+        async with self._http.post(f"{self.url}{path}", data=form) as response:
             assert response.status == 200, await response.text()
         try:
             await self._connect()

@@ -12,7 +12,6 @@ LOCKS = {
     "CHAT_USER": "ada",
     "CHAT_PASSWORD": "chat-secret-word",
     "PROCESS_API_KEY": "process-secret-word",
-    "DASHBOARD_PASSWORD": "dashboard-secret-word",
     "PUBLIC_URL": "https://chat.example.org",
 }
 QUESTION = {"message_history": [{"role": "user", "content": "What is 2 + 3?"}]}
@@ -31,7 +30,8 @@ def test_nobody_is_signed_in_by_itself(locked: AppProcess) -> None:
     assert httpx.post(f"{locked.url}/auth/header").status_code in (400, 401)
     assert httpx.get(f"{locked.url}/user").status_code == 401
     assert httpx.post(f"{locked.url}/process/", json=QUESTION).status_code == 401
-    assert httpx.get(f"{locked.url}/literal/", follow_redirects=True).status_code == 401
+    pages = httpx.get(f"{locked.url}/literal/")
+    assert (pages.status_code, pages.headers["location"]) == (303, "/login?next=%2Fliteral%2F")
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,28 @@ def test_the_endpoint_takes_its_key(locked: AppProcess) -> None:
     assert httpx.post(f"{locked.url}/process/", json=QUESTION, headers=headers, timeout=30).status_code == 200
 
 
-@pytest.mark.parametrize(("password", "status"), [(LOCKS["DASHBOARD_PASSWORD"], 200), ("guess", 401), ("gueß", 401)])
-def test_the_pages_take_their_password(locked: AppProcess, password: str, status: int) -> None:
-    """The review pages open with their own name and password."""
-    basic = httpx.BasicAuth("admin", password)
+def test_one_sign_in_opens_chat_and_pages(locked: AppProcess) -> None:
+    """Who is signed in to the chat reads the review pages, and no second password is asked for."""
+    with httpx.Client(base_url=locked.url) as http:
+        http.post("/login", data={"username": "ada", "password": LOCKS["CHAT_PASSWORD"]}).raise_for_status()
+        pages = http.get("/literal/", follow_redirects=True)
 
-    assert httpx.get(f"{locked.url}/literal/", auth=basic, follow_redirects=True).status_code == status
+    assert pages.status_code == 200
+    assert "www-authenticate" not in pages.headers
+
+
+def test_the_session_cookie_is_for_this_site_and_out_of_reach_for_scripts(locked: AppProcess) -> None:
+    """The cookie is HttpOnly and SameSite=Lax; given out under a public https address it travels by https only."""
+    form = {"username": "ada", "password": LOCKS["CHAT_PASSWORD"]}
+    given = [
+        httpx.post(f"{locked.url}/login", data=form, headers=headers).headers["set-cookie"].lower().split("; ")
+        for headers in ({"Host": "chat.example.org"}, {})
+    ]
+
+    for cookie in given:
+        assert cookie[0].startswith("access_token=")
+        assert {"httponly", "samesite=lax"} <= set(cookie)
+    assert ["secure" in cookie for cookie in given] == [True, False]
 
 
 def test_the_public_name_is_let_in(locked: AppProcess) -> None:

@@ -62,7 +62,7 @@ def test_a_second_process_on_the_data_folder_says_so_and_stops(app: AppProcess) 
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"CHAINLIT_HOST": "0.0.0.0"}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD", "PUBLIC_URL"]),
+        ({"CHAINLIT_HOST": "0.0.0.0"}, ["CHAT_PASSWORD", "python -m logins add", "PROCESS_API_KEY", "PUBLIC_URL"]),
         ({"LITERAL_API_URL": "http://127.0.0.1:9"}, ["LITERAL_API_KEY"]),
         ({"PUBLIC_URL": "chat.example.org"}, ["PUBLIC_URL must be an address", "'chat.example.org'"]),
         ({"AGENT_MAX_ITERATIONS": "many"}, ["AGENT_MAX_ITERATIONS", "integer"]),

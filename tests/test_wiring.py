@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
+from doors import is_loopback
 from tests.app_process import ROOT
-from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, is_loopback, load_settings
+from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, load_settings
 
-LOCKS = {"chat_password": "a", "process_api_key": "b", "dashboard_password": "c"}
-MAKEFILE_ONLY = {"HOST", "PORT"}
+LOCKS = {"chat_password": "a", "process_api_key": "b"}
+OF_OTHERS = {"HOST", "PORT", "DASHBOARD_USER"}  # of scripts/run, and of the Literal server that runs alone
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
     """Each field of the settings stands in .env.example, and nothing there is unknown."""
     named = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
-    assert named - MAKEFILE_ONLY == {name.upper() for name in Settings.model_fields}
+    assert named - OF_OTHERS == {name.upper() for name in Settings.model_fields}
 
 
 def test_the_example_says_the_defaults(tmp_path: Path) -> None:
@@ -52,22 +53,31 @@ def test_the_scripted_model_answers_only_where_no_model_is_named(values: dict[st
     assert Settings(_env_file=None, **values).offline is offline
 
 
+PEOPLE = "CHAT_PASSWORD (or people: python -m logins add NAME)"
+
+
 @pytest.mark.parametrize(
-    ("host", "values", "missing"),
+    ("host", "values", "file", "missing"),
     [
-        ("127.0.0.1", {}, []),
-        ("::1", {}, []),
-        ("0.0.0.0", {}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD", "PUBLIC_URL"]),
-        ("192.168.1.5", LOCKS, ["PUBLIC_URL"]),
-        ("0.0.0.0", LOCKS | {"public_url": "https://chat.example.org"}, []),
-        ("0.0.0.0", LOCKS | {"public_url": "https://x.org", "process_api_key": ""}, ["PROCESS_API_KEY"]),
-        ("127.0.0.1", {"public_url": "https://x.org"}, ["CHAT_PASSWORD", "PROCESS_API_KEY", "DASHBOARD_PASSWORD"]),
-        ("127.0.0.1", {"chat_password": "a"}, ["PROCESS_API_KEY", "DASHBOARD_PASSWORD"]),
+        ("127.0.0.1", {}, False, []),
+        ("::1", {}, False, []),
+        ("0.0.0.0", {}, False, [PEOPLE, "PROCESS_API_KEY", "PUBLIC_URL"]),
+        ("0.0.0.0", {}, True, ["PROCESS_API_KEY", "PUBLIC_URL"]),
+        ("192.168.1.5", LOCKS, False, ["PUBLIC_URL"]),
+        ("0.0.0.0", LOCKS | {"public_url": "https://chat.example.org"}, False, []),
+        ("0.0.0.0", {"process_api_key": "b", "public_url": "https://x.org"}, True, []),
+        ("0.0.0.0", LOCKS | {"public_url": "https://x.org", "process_api_key": ""}, False, ["PROCESS_API_KEY"]),
+        ("127.0.0.1", {"public_url": "https://x.org"}, False, [PEOPLE, "PROCESS_API_KEY"]),
+        ("127.0.0.1", {"chat_password": "a"}, False, ["PROCESS_API_KEY"]),
+        ("127.0.0.1", {}, True, ["PROCESS_API_KEY"]),
+        ("127.0.0.1", {"dashboard_password": "c"}, False, [PEOPLE, "PROCESS_API_KEY"]),
     ],
 )
-def test_every_door_has_a_lock_before_others_can_come(host: str, values: dict[str, Any], missing: list[str]) -> None:
+def test_every_door_has_a_lock_before_others_can_come(
+    host: str, values: dict[str, Any], file: bool, missing: list[str]
+) -> None:
     """Off loopback, behind a public address, or as soon as one door is locked, all doors must be."""
-    assert _missing_locks(Settings(_env_file=None, **values), host) == missing
+    assert _missing_locks(Settings(_env_file=None, **values), host, file) == missing
 
 
 @pytest.mark.parametrize(

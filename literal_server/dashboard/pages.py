@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from literal_server import clock
+from literal_server.auth import Authenticate, Visitor
 from literal_server.dashboard import sides, text, timeline, views
 from literal_server.errors import Refused
 from literal_server.paging import PageRequest
@@ -108,13 +109,10 @@ async def error_page(request: Request, status: int, reason: str | None = None) -
 def _behind_door(page: Page) -> Page:
     async def opened(request: Request) -> Response:
         authenticate = request.app.state.authenticate
-        user = await authenticate(request)
-        if user is None:
-            response = await error_page(request, 401)
-            if challenge := getattr(authenticate, "challenge", None):
-                response.headers["www-authenticate"] = challenge
-            return response
-        request.state.user = user
+        visitor = await authenticate(request)
+        if visitor is None:
+            return await _turned_away(request, authenticate)
+        request.state.visitor = visitor
         project = request.path_params.get("project")
         if project not in (None, request.app.state.api.project):
             return await error_page(request, 404)
@@ -124,6 +122,23 @@ def _behind_door(page: Page) -> Page:
             return await error_page(request, 400, str(refused))
 
     return opened
+
+
+async def _turned_away(request: Request, authenticate: Authenticate) -> Response:
+    """Answer somebody who is not signed in: with the way to where that is done, where there is one."""
+    if sign_in := getattr(authenticate, "sign_in", None):
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{sign_in}?next={quote(wanted, safe='')}", 303, {"cache-control": "no-store"})
+    response = await error_page(request, 401)
+    if challenge := getattr(authenticate, "challenge", None):
+        response.headers["www-authenticate"] = challenge
+    return response
+
+
+def _owner(request: Request) -> str | None:
+    """Return whose threads alone the visitor may read, None for everybody's."""
+    visitor: Visitor = request.state.visitor
+    return None if visitor.sees_all else visitor.name
 
 
 async def _home(request: Request) -> Response:
@@ -138,7 +153,9 @@ async def _threads(request: Request) -> Response:
     shown = {"query": query, "views": VIEWS, "examples": EXAMPLES, "address": _address(request), "mistake": None}
     try:
         async with api.database.reading() as session:
-            page = await views.list_lines(session, api.project, api.settings, wanted, query, clock.now())
+            page = await views.list_lines(
+                session, api.project, api.settings, wanted, query, clock.now(), owner=_owner(request)
+            )
     except QueryError as mistake:
         return _render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
     return _render(request, "threads.html", shown | {"page": page})
@@ -152,7 +169,7 @@ async def _thread(request: Request) -> Response:
     if reading not in READINGS:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     async with api.database.reading() as session:
-        page = await views.read_thread(session, api.project, thread_id, current, now)
+        page = await views.read_thread(session, api.project, thread_id, current, now, _owner(request))
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
     template = api.settings.chat_url
@@ -170,7 +187,7 @@ def _render(request: Request, template: str, values: Mapping[str, Any], status: 
     shared = {
         "root": _root(request),
         "project": api.project if api else "",
-        "user": getattr(request.state, "user", None),
+        "visitor": getattr(request.state, "visitor", None),
     }
     html = request.app.state.templates.get_template(template).render(**shared, **values)
     return HTMLResponse(html, status, HEADERS)

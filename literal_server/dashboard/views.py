@@ -123,15 +123,26 @@ class ThreadPage:
 
 
 async def list_lines(
-    session: AsyncSession, project: str, settings: ServerSettings, request: paging.PageRequest, query: str, now: int
+    session: AsyncSession,
+    project: str,
+    settings: ServerSettings,
+    request: paging.PageRequest,
+    query: str,
+    now: int,
+    *,
+    owner: str | None,
 ) -> paging.Page[ThreadLine]:
     """Read a page of the list, newest activity first, of the threads that a query asks for; all, if it is empty.
 
+    With an `owner` only the threads of the participant of this name are there.
     Raises QueryError for a query that makes no sense, Refused for a cursor that is none.
     """
     newest = {"column": "lastActivity", "direction": "DESC"}
+    theirs = [{"field": "participantIdentifiers", "operator": "in", "value": [owner]}] if owner is not None else None
     condition = thread_query.condition(query, now, now - threads.LIVE_MICROSECONDS) if query else None
-    page = await threads.list_page(session, project, settings, request, given_order=newest, condition=condition)
+    page = await threads.list_page(
+        session, project, settings, request, given_filters=theirs, given_order=newest, condition=condition
+    )
     lines = await _lines(session, project, page.rows, now)
     return paging.Page(lines, page.cursors, page.has_next, page.has_previous, page.total)
 
@@ -148,13 +159,15 @@ async def _lines(session: AsyncSession, project: str, found: Sequence[Thread], n
 
 
 async def read_thread(
-    session: AsyncSession, project: str, thread_id: str, current_step: str | None, now: int
+    session: AsyncSession, project: str, thread_id: str, current_step: str | None, now: int, owner: str | None = None
 ) -> ThreadPage | None:
-    """Read one thread, None when there is none; the way to the current step is open."""
+    """Read one thread, None when there is none, or none of this owner's; the way to the current step is open."""
     thread = await threads.find(session, project, thread_id)
     if thread is None:
         return None
     line = (await _lines(session, project, [thread], now))[0]
+    if owner is not None and line.user != owner:
+        return None
     arranged = (await steps.of_threads(session, project, [thread_id]))[thread_id]
     roots = nest(arranged, current_step)
     return ThreadPage(line, roots, next((node for node in flatten(roots) if node.is_current), None))
