@@ -21,6 +21,7 @@ from chainlit.types import ThreadDict
 
 from agent.conversation import Conversation, ConversationBusyError, Turn
 from agent.json_text import whole_characters
+from chat.approval import DECIDE, decide
 from chat.screen import Screen, show
 from chat.sign_in import PasswordSignIn, read_claim
 from doors import caller
@@ -202,6 +203,15 @@ async def on_stop() -> None:
     turn = (await conversation_of(this_session())).turn
     if turn:
         turn.stop()
+
+
+@cl.action_callback(DECIDE)
+async def on_decision(action: cl.Action) -> dict[str, str | None]:
+    """Take a decision on a tool call that waits; Chainlit has checked that the session is the caller's own."""
+    session = this_session()
+    user = user_of(session)
+    conversation = house.conversations.find(user, session.thread_id)
+    return {"problem": decide(conversation.turn if conversation else None, user, action.payload)}
 
 
 async def finish(turn: Turn) -> None:

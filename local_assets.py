@@ -1,5 +1,7 @@
 """Keeps the chat page on this machine: its links to other hosts go, and the browser is told to fetch from here only."""
 
+import base64
+import hashlib
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -7,12 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 KATEX = "/public/katex/katex.min.css"
 
-# The page's own scripts are inline and Chainlit's stylesheets come with its script, hence the two 'unsafe-inline'.
-# Without 'unsafe-eval' and without other hosts, a picture or script that a model writes into its answer is not fetched.
+# Without other hosts, a picture or script that a model writes into its answer is not fetched. The page's own inline
+# scripts may run by their hashes, so that no other can. 'unsafe-eval' is what Chainlit draws the cards of
+# public/elements with; Chainlit's stylesheets come with its script, hence the 'unsafe-inline' for styles.
 POLICY = "; ".join(
     (
         "default-src 'self'",
-        "script-src 'self' 'unsafe-inline'",
+        "script-src 'self' 'unsafe-eval' {hashes}",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "media-src 'self' data: blob:",
@@ -26,11 +29,20 @@ POLICY = "; ".join(
 )
 
 _FOREIGN_LINK = re.compile(r"""<link\b[^>]*\bhref=["'](?:https?:)?//[^>]*>\s*""", re.IGNORECASE)
+_INLINE_SCRIPT = re.compile(r"<script\b(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.IGNORECASE | re.DOTALL)
 
 
 def localised(page: str) -> str:
     """Return an HTML page whose link to KaTeX's style leads to our copy, and that has no other link to other hosts."""
     return _FOREIGN_LINK.sub(_local_link, page)
+
+
+def policy(page: str) -> str:
+    """Return the Content-Security-Policy of an HTML page, which lets its own inline scripts run and no others."""
+    digests = (
+        hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(page.replace("\r\n", "\n"))
+    )
+    return POLICY.format(hashes=" ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests))
 
 
 def _local_link(link: re.Match[str]) -> str:
@@ -72,10 +84,11 @@ class _Page:
             await self._send(message)
 
     async def _finish(self, start: Message) -> None:
-        body = localised(self._body.decode()).encode()
+        page = localised(self._body.decode())
+        body = page.encode()
         headers = MutableHeaders(raw=list(start["headers"]))
         headers["content-length"] = str(len(body))
-        headers["content-security-policy"] = POLICY
+        headers["content-security-policy"] = policy(page)
         await self._send({**start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
 

@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     weather_forecast_url: str = "https://api.open-meteo.com"
     weather_timeout_seconds: float = Field(10, gt=0)
     tool_max_result_characters: int = Field(50_000, ge=1)
+    tool_approval_seconds: float = Field(600, gt=0)
 
     data_dir: Path = Path("data")
     recording: Literal["on", "off"] = "on"
@@ -333,6 +334,8 @@ def _agent(settings: Settings) -> Agent:
             weather_forecast_url=settings.weather_forecast_url,
             weather_sample=settings.offline,
             weather_timeout_seconds=settings.weather_timeout_seconds,
+            notes_dir=settings.data_dir / "notes",
+            approval_seconds=settings.tool_approval_seconds,
         )
     )
     return Agent(

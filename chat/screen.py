@@ -7,7 +7,8 @@ from chainlit.emitter import ChainlitEmitter
 from chainlit.session import WebsocketSession, ws_sessions_id
 
 from agent.conversation import Conversation, Turn, TurnStarted
-from agent.events import Event, TextDelta, ToolDelta, TurnFinished, new_id
+from agent.events import ApprovalAsked, ApprovalDecided, Event, TextDelta, ToolDelta, TurnFinished, new_id
+from chat.approval import card, card_id
 from recording.chainlit_layer import chainlit_step
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step
 
@@ -57,6 +58,10 @@ class Screen:
         for step in self._steps.of(event):
             if elsewhere or step["id"] not in (turn.question_id, turn.run_id):
                 await self._show(step)
+        if isinstance(event, ApprovalAsked):
+            await self._emitter.emit("element", card(event, turn.thread_id))
+        if isinstance(event, ApprovalDecided):
+            await self._emitter.emit("remove_element", {"id": card_id(event.step_id)})
         if isinstance(event, TurnFinished) and elsewhere:
             await self._emitter.task_end()
 

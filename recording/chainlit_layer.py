@@ -11,7 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -27,6 +27,7 @@ from literalai.observability.thread import Thread
 
 from recording.client import LiteralAPI, RecordingError, UnreachableError
 from recording.outbox import Outbox
+from recording.steps import iso
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,16 @@ LABEL = re.compile(
     r"[a-zA-Z0-9_ .-]{1,40}"
 )  # the browser asks for an avatar of this name, and no other letters are let in
 USERS_REMEMBERED = 1000
+WAITING = "waiting"
+WAITS_LABEL = " - waits for you"
+DECISIONS = {
+    "approved": ("", "Approved"),
+    "edited": (" - changed", "Approved with changed arguments"),
+    "denied": (" - denied", "Denied"),
+    "timed_out": (" - not approved", "Nobody approved it in time"),
+    "stopped": (" - stopped", "Stopped before it was approved"),
+}
+"""What the chat says of a decision: in the name of the step, and as a line in it."""
 
 T = TypeVar("T")
 
@@ -293,6 +304,7 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
     """Return a step in the keys of the Literal wire as the chat's browser side shows it, live and resumed alike."""
     metadata = step.get("metadata") or {}
     ours = step.get("type") == "run" and "client" in metadata
+    approval, waits = _approval(step), _waits(step)
     return {
         "id": step["id"],
         "threadId": step.get("threadId") or "",
@@ -300,16 +312,18 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
         "type": step.get("type") or "undefined",
         "name": _label(step),
         "input": "" if ours else _shown(step.get("input")),
-        "output": "" if ours else (_shown(step.get("output")) or step.get("error") or "") + _took(step),
+        "output": "" if ours else _output(step),
         "isError": bool(step.get("error")) and not ours,
-        "createdAt": step.get("startTime") or step.get("createdAt"),
-        "start": step.get("startTime"),
+        "createdAt": step.get("startTime") or step.get("createdAt") or approval.get("askedAt"),
+        "start": step.get("startTime") or approval.get("askedAt"),
         "end": step.get("endTime"),
         "metadata": metadata,
         "tags": step.get("tags"),
         "generation": None,
         "language": metadata.get("language"),
-        "showInput": metadata.get("showInput", "json"),
+        "showInput": False if waits else metadata.get("showInput", "json"),  # the card shows it
+        "defaultOpen": waits,
+        "autoCollapse": bool(approval) and not waits,
         "streaming": False,
         "waitForAnswer": False,
         "feedback": _feedback(step.get("scores") or []),
@@ -324,10 +338,42 @@ def _label(step: Mapping[str, Any]) -> str:
     if step.get("type") == "run" and "client" in (step.get("metadata") or {}):
         return "on_message"
     name = str(step.get("name") or "")
+    if _waits(step):
+        return name + WAITS_LABEL  # its arguments are on the card
     if step.get("type") == "tool" and isinstance(step.get("input"), dict):
         telling = (value for value in step["input"].values() if isinstance(value, str) and LABEL.fullmatch(value))
-        return " ".join((name, *list(telling)[:1]))
+        decision = DECISIONS.get(str(_approval(step).get("decision")), ("", ""))[0]
+        return " ".join((name, *list(telling)[:1])) + decision
     return name
+
+
+def _output(step: Mapping[str, Any]) -> str:
+    """Return what came of a step, how it was decided that it may run, and how long it took."""
+    told = [_decision(step), _shown(step.get("output")) or step.get("error") or "", _took(step)]
+    return "\n\n".join(filter(None, told))
+
+
+def _approval(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is recorded of a person's consent to a step, nothing where none was needed."""
+    approval = (step.get("metadata") or {}).get("approval")
+    return approval if isinstance(approval, dict) else {}
+
+
+def _waits(step: Mapping[str, Any]) -> bool:
+    """Tell whether a step may still wait for consent; one whose process was killed does not, once the time is over."""
+    approval = _approval(step)
+    until = str(approval.get("until") or "")
+    return approval.get("decision") == WAITING and not step.get("endTime") and iso(datetime.now(UTC)) < until
+
+
+def _decision(step: Mapping[str, Any]) -> str:
+    approval = _approval(step)
+    words = DECISIONS.get(str(approval.get("decision")), ("", ""))[1]
+    if not words:
+        return ""
+    who = f" by {approval['by']}" if approval.get("by") else ""
+    why = f": {approval['reason']}" if approval.get("reason") else ""
+    return f"{words}{who}{why}"
 
 
 def _took(step: Mapping[str, Any]) -> str:
@@ -336,7 +382,7 @@ def _took(step: Mapping[str, Any]) -> str:
     if step.get("type") not in ("llm", "tool") or not start or not end:
         return ""
     seconds = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    return f"\n\n*{seconds:.2f} s*"
+    return f"*{seconds:.2f} s*"
 
 
 def _shown(value: Any) -> str:

@@ -112,6 +112,19 @@ class StepNode:
         """Whether the step began and was never told to have ended."""
         return self.speaker is None and self.step.start_time is not None and self.step.end_time is None
 
+    @property
+    def consent(self) -> str:
+        """What a person decided on a tool call that needs consent, and who; empty where none was needed."""
+        metadata = self.step.metadata_
+        approval = metadata.get("approval") if isinstance(metadata, dict) else None
+        decision = approval.get("decision") if isinstance(approval, dict) else None
+        if not isinstance(decision, str):
+            return ""
+        if decision == "waiting":
+            return "waiting for consent" if self.step.end_time is None else ""
+        by = approval.get("by") if isinstance(approval, dict) else None
+        return f"{decision.replace('_', ' ')} by {by}" if isinstance(by, str) else decision.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class ThreadPage:

@@ -291,3 +291,31 @@ async def test_giant_texts_are_cut() -> None:
     assert len(text.plain("x" * 5_000_000)) < 101_000
     assert "more characters are stored" in text.plain("x" * 5_000_000)
     assert len(text.markdown(text.make_markdown(), "* " * 2_500_000)) < 210_000
+
+
+@pytest.mark.parametrize(
+    ("approval", "ended", "shown"),
+    [
+        ({"decision": "waiting", "until": "2025-01-01T00:10:00Z"}, False, "waiting for consent"),
+        ({"decision": "waiting"}, True, None),
+        ({"decision": "denied", "by": "ada"}, True, "denied by ada"),
+        ({"decision": "timed_out"}, True, "timed out"),
+        ({"decision": HOSTILE, "by": HOSTILE}, True, None),
+        ({"decision": 7}, True, None),
+        ("garbage", True, None),
+    ],
+)
+async def test_consent_to_a_call_stands_in_its_line(
+    http: httpx.AsyncClient, wire: Wire, threads_page: str, approval: Any, ended: bool, shown: str | None
+) -> None:
+    """A call that waits for a person, and what a person decided, are seen without opening the step."""
+    end = {"endTime": "2025-01-01T00:00:09Z"} if ended else {}
+    await wire.report(
+        {"id": "s", "threadId": "t", "type": "tool", "name": "send", "metadata": {"approval": approval}} | end
+    )
+
+    page = (await http.get(f"{threads_page}/t")).text
+
+    line = page.partition("<summary>")[2].partition("</summary>")[0]
+    assert HOSTILE not in page
+    assert (shown in line) if shown else ("waiting" not in line)

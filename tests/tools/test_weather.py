@@ -178,7 +178,8 @@ def test_the_tools_are_listed() -> None:
     """Each tool has its name, its words for the model and its time limit."""
     tools = build_tools(ToolSettings())
 
-    assert [tool.name for tool in tools] == ["get_current_weather", "calculate", "get_current_time"]
+    assert [tool.name for tool in tools] == ["get_current_weather", "calculate", "get_current_time", "save_note"]
+    assert [tool.name for tool in tools if tool.approval_seconds] == ["save_note"]
     weather = tools[0].parameters
     assert weather["required"] == ["location"]
     assert weather["properties"]["unit"]["enum"] == ["celsius", "fahrenheit"]
