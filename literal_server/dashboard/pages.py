@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from literal_server import clock
 from literal_server.auth import Authenticate, Visitor
-from literal_server.dashboard import sides, text, timeline, views
+from literal_server.dashboard import player, sides, text, timeline, views
 from literal_server.errors import Refused
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
@@ -21,7 +21,13 @@ from literal_server.query_language import QueryError
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
 
-READINGS = {"transcript": "Transcript", "timeline": "Timeline", "sides": "User saw | model saw", "raw": "Raw"}
+READINGS = {
+    "transcript": "Transcript",
+    "timeline": "Timeline",
+    "sides": "User saw | model saw",
+    "player": "Player",
+    "raw": "Raw",
+}
 VIEWS = {
     "All": "",
     "Errors": "errors",
@@ -175,10 +181,13 @@ async def _thread(request: Request) -> Response:
     template = api.settings.chat_url
     chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template else None
     shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS}
+    until = now if page.line.is_live else None
     if reading == "sides":
         shown["turn"] = sides.turn_of(page.roots, page.current)
+    elif reading == "player":
+        shown["recording"] = player.record(page.roots, until)
     elif reading != "transcript":
-        shown["timeline"] = timeline.lay_out(page.roots, now if page.line.is_live else None)
+        shown["timeline"] = timeline.lay_out(page.roots, until)
     return _render(request, "thread.html", shown)
 
 

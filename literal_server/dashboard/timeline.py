@@ -49,7 +49,7 @@ class Timeline:
 def lay_out(roots: Sequence[StepNode], now: int | None) -> Timeline:
     """Draw a thread. `now` (microseconds) is where its running steps reach, None where nothing runs any more."""
     nodes = list(flatten(roots))
-    spans = _spans(nodes, now)
+    spans = spans_of(nodes, now)
     scale = _Scale.of(list(spans.values()))
     critical = {node.step.id for root in nodes if root.step.type == "run" for node in _critical_path(root, spans)}
     rows = []
@@ -64,7 +64,7 @@ def lay_out(roots: Sequence[StepNode], now: int | None) -> Timeline:
     return Timeline(rows, scale.folds, scale.seconds)
 
 
-def _spans(nodes: Sequence[StepNode], now: int | None) -> dict[str, Span]:
+def spans_of(nodes: Sequence[StepNode], now: int | None) -> dict[str, Span]:
     """Return begin and end of each step; one that never ended reaches to now, or as far as what is inside it."""
     spans: dict[str, Span] = {}
     for node in reversed(nodes):  # children come before their parents this way
@@ -91,7 +91,7 @@ class _Scale:
 
     @classmethod
     def of(cls, spans: Sequence[Span]) -> "_Scale":
-        busy = _merged(spans)
+        busy = merged(spans)
         total = sum(end - start for start, end in busy)
         pauses = [(one[1], two[0]) for one, two in pairwise(busy)]
         folded = {pause for pause in pauses if pause[1] - pause[0] > max(LEAST_IDLE, total / 20)}
@@ -121,14 +121,15 @@ class _Scale:
         return self.places[index] + share * (self.places[index + 1] - self.places[index])
 
 
-def _merged(spans: Sequence[Span]) -> list[Span]:
-    merged: list[Span] = []
+def merged(spans: Sequence[Span]) -> list[Span]:
+    """Return the times in which something went on, in order and apart from each other."""
+    busy: list[Span] = []
     for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        if busy and start <= busy[-1][1]:
+            busy[-1] = (busy[-1][0], max(busy[-1][1], end))
         else:
-            merged.append((start, end))
-    return merged
+            busy.append((start, end))
+    return busy
 
 
 def _critical_path(root: StepNode, spans: dict[str, Span]) -> Iterator[StepNode]:

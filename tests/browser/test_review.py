@@ -11,7 +11,7 @@ QUESTION = {"role": "user", "content": "What's the weather in San Francisco and 
 
 
 def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page) -> None:
-    """From the transcript by `2` to the timeline, by the arrow keys to a step, by `4` to its JSON, and back by `1`."""
+    """From the transcript by `2` to the timeline, by the arrow keys to a step, by `5` to its JSON, and back by `1`."""
     body = {"message_history": [QUESTION], "thread_id": "keys"}
     httpx.post(f"{app.url}/process/", json=body, timeout=30).raise_for_status()
     page.goto(f"{app.url}/literal/")
@@ -28,8 +28,43 @@ def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page)
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.keyboard.press("3")
     expect(page.get_by_text("as in the call before")).to_be_visible()
-    page.keyboard.press("4")
+    page.keyboard.press("5")
     expect(page.locator("#json")).to_contain_text('"type": "tool"')
     page.keyboard.press("1")
     expect(page.locator('details.tool[aria-current="step"]')).to_be_visible()
     assert re.search(r"view=transcript&currentStepId=.+", page.url)
+
+
+def test_the_player_plays_what_happened(app: AppProcess, page: Page) -> None:
+    """At first only the question stands there; played, the work comes and ends, the answer streams, all is there."""
+    body = {"message_history": [QUESTION], "thread_id": "played"}
+    httpx.post(f"{app.url}/process/", json=body, timeout=30).raise_for_status()
+    page.goto(f"{app.url}/literal/")
+    page.get_by_role("link", name="What's the weather").first.click()
+    page.get_by_role("link", name="Player").click()
+
+    expect(page.locator(".cue:visible")).to_have_count(1)
+    expect(page.locator(".cue:visible")).to_contain_text(QUESTION["content"])
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator(".streaming")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(page.locator(".cue:visible")).to_have_count(6)
+    expect(page.locator(".streaming")).to_have_count(0)
+    assert re.search(r"[?&]t=[0-9.]+", page.url)
+
+
+def test_a_moment_is_an_address(app: AppProcess, page: Page) -> None:
+    """`?t=` opens the player at that moment, the scrubber moves it, and the end is the whole thread."""
+    body = {"message_history": [QUESTION], "thread_id": "moment"}
+    httpx.post(f"{app.url}/process/", json=body, timeout=30).raise_for_status()
+    page.goto(f"{app.url}/literal/")
+    page.get_by_role("link", name="What's the weather").first.click()
+    page.get_by_role("link", name="Player").click()
+    expect(page.locator(".cue:visible")).to_have_count(1)
+    page.goto(page.url + "&t=9999")
+    expect(page.locator(".cue:visible")).to_have_count(6)
+
+    page.get_by_role("slider", name="Moment").press("Home")
+    expect(page.locator(".cue:visible")).to_have_count(1)
+    assert "t=0.0" in page.url
