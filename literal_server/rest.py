@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from literal_server import json_text
 from literal_server.db import Database
-from literal_server.graphql.service import Caller, GraphService, refusal
+from literal_server.graphql.service import UNEXPECTED, Caller, GraphService, refusal
 from literal_server.keys import KeyRing
 from literal_server.settings import ServerSettings
 
@@ -63,7 +63,10 @@ async def graphql(request: Request) -> Response:
         for name, value in (variables or {}).items()
     }
     caller = Caller(project, header(request, "x-env"), header(request, "x-client-name"))
-    return JsonResponse(await api.graph.answer(text, variables, caller))
+    answer = await api.graph.answer(text, variables, caller)
+    # A fault of ours is no refusal: the status tells a client that the same request may fare better later.
+    failed = any(error["message"] == UNEXPECTED for error in answer.get("errors") or ())
+    return JsonResponse(answer, 500 if failed else 200)
 
 
 async def my_project(request: Request) -> Response:

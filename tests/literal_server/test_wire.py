@@ -134,7 +134,10 @@ async def test_a_fault_is_masked_and_undone(
 
     monkeypatch.setattr("literal_server.ingest.merge_attachment", broken)
     steps = [{"id": "first"}, {"id": "second", "attachments": [{"id": "x"}]}]
-    body = await wire.post(gql.steps_query_builder(steps), gql.steps_variables_builder(steps))
+    document = {"query": gql.steps_query_builder(steps), "variables": gql.steps_variables_builder(steps)}
+    response = await wire.http.post("/api/graphql", json=document)
+    body = response.json()
+    assert response.status_code == 500  # so that a client knows it from a refusal, and tries again
     assert body["data"] is None
     assert body["errors"][0]["message"] == service.UNEXPECTED
     assert "a secret of the inside" in caplog.text
