@@ -6,6 +6,7 @@ import hmac
 import logging
 import os
 import secrets
+import sqlite3
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     tool_approval_seconds: float = Field(600, gt=0)
 
     data_dir: Path = Path("data")
+    outbox_limit_bytes: int = Field(100_000_000, ge=1)
     recording: Literal["on", "off"] = "on"
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
@@ -293,9 +295,12 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             purge_after_days=settings.purge_after_days,
         )
         kept.literal = create_app(server_settings, authenticate=_ChatsDoor() if kept.logins else _this_machine)
-        transport = httpx.ASGITransport(app=kept.literal)
+        transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)
         kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
-    kept.outbox = Outbox(kept.api)
+    try:
+        kept.outbox = Outbox(kept.api, settings.data_dir / "outbox.db", settings.outbox_limit_bytes)
+    except sqlite3.Error as error:
+        raise SystemExit(f"Verbatim does not start: outbox.db in DATA_DIR cannot be opened ({error}).") from error
 
 
 class _ChatsDoor:

@@ -159,7 +159,7 @@ class ChainlitLayer(BaseDataLayer):
         """
         kept = {key: metadata[key] for key in KEPT_SESSION_KEYS if metadata.get(key)} if metadata else None
         self._outbox.put_thread(thread_id, name=name, participant=user_id, metadata=kept or None)
-        await self._outbox.flush(STORED_SECONDS)
+        await self._outbox.flush(STORED_SECONDS, thread_id)
 
     async def get_thread_author(self, thread_id: str) -> str:
         """Return the name of the thread's owner, or an empty text for a thread that is unknown or nobody's."""
@@ -169,7 +169,7 @@ class ChainlitLayer(BaseDataLayer):
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread, after what is still on its way to it."""
         self._on_delete(thread_id)
-        await self._outbox.flush(STORED_SECONDS)
+        await self._outbox.flush(STORED_SECONDS, thread_id)
         await self._api.delete_thread(id=thread_id)
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
@@ -204,7 +204,7 @@ class ChainlitLayer(BaseDataLayer):
         return _thread_dict(thread, with_steps=True) if thread else None
 
     async def _stored_thread(self, thread_id: str) -> Thread | None:
-        await self._outbox.flush(STORED_SECONDS)
+        await self._outbox.flush(STORED_SECONDS, thread_id)
         return await self._api.get_thread(id=thread_id)
 
     async def upsert_feedback(self, feedback: Feedback) -> str:

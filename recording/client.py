@@ -1,11 +1,15 @@
 """The literalai client over one transport of ours: a pooled connection, or a call into the server of this process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 from literalai.api import AsyncLiteralAPI
 from literalai.api.base import prepare_variables
+from literalai.api.helpers.gql import steps_query_builder, steps_variables_builder
+
+# A wrong key or address is mended by its owner, not by throwing away what could not be sent with it.
+NOT_NOW = (401, 403, 404, 405, 407, 408, 425, 429, 503)
 
 
 class RecordingError(ConnectionError):
@@ -16,7 +20,18 @@ class RecordingError(ConnectionError):
 
 
 class UnreachableError(RecordingError):
-    """No answer, or one that says `later`: asking again can help."""
+    """No connection, or an answer that says `later` or `not you`: nothing is wrong with the request.
+
+    `retry_after` is how many seconds the server wants to be left alone.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class FailedError(UnreachableError):
+    """The server broke, or fell silent, over this request: it can help to ask again, or the request may be at fault."""
 
 
 class RefusedError(RecordingError):
@@ -43,16 +58,39 @@ class LiteralAPI(AsyncLiteralAPI):
         """Post one GraphQL document and return its whole answer; `timeout` is in seconds.
 
         Raises:
-            UnreachableError: no connection, a timeout, or a status of 429 or 5xx.
+            UnreachableError: no connection, or a status that says later or not you (401, 403, 404, 429, 503).
+            FailedError: a cut connection, no answer in time, another status of 5xx, or an answer that is no JSON.
             RefusedError: another bad status, GraphQL errors, or an answer whose `ok` is false.
         """
+        answer = await self._ask(description, query, variables, timeout)
+        for value in (answer.get("data") or {}).values():
+            if isinstance(value, dict) and value.get("ok") is False:
+                raise RefusedError(f"could not {description}: {value.get('message')}")
+        return answer
+
+    async def add_steps(self, steps: Sequence[Mapping[str, Any]]) -> list[str | None]:
+        """Report steps in one request; return for each None once it is stored, else why the server does not take it.
+
+        Raises the errors of `make_gql_call`; RefusedError where the answer does not speak of each step.
+        """
+        told: list[Any] = [dict(step) for step in steps]
+        answer = await self._ask("add steps", steps_query_builder(told), steps_variables_builder(told), 10)
+        outcomes = [(answer.get("data") or {}).get(f"step{number}") for number in range(len(told))]
+        spoken = [outcome for outcome in outcomes if isinstance(outcome, dict) and "ok" in outcome]
+        if len(spoken) < len(told):
+            raise RefusedError("could not add steps: the answer does not speak of each")
+        return [None if outcome["ok"] else str(outcome.get("message") or "refused") for outcome in spoken]
+
+    async def _ask(
+        self, description: str, query: str, variables: Mapping[str, Any], seconds: float | None
+    ) -> dict[str, Any]:
         body = {"query": query, "variables": prepare_variables(dict(variables))}
         try:
-            response = await self._http.post(self.graphql_endpoint, json=body, headers=self.headers, timeout=timeout)
-        except (httpx.TransportError, httpx.TooManyRedirects) as error:
+            response = await self._http.post(self.graphql_endpoint, json=body, headers=self.headers, timeout=seconds)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.TooManyRedirects) as error:
             raise UnreachableError(f"could not {description}: {error or type(error).__name__}") from error
-        if response.status_code == 429 or response.status_code >= 500:
-            raise UnreachableError(f"could not {description}: the server answered {response.status_code}")
+        except httpx.TransportError as error:
+            raise FailedError(f"could not {description}: {error or type(error).__name__}") from error
         return _checked(description, response)
 
     async def project_id(self) -> str:
@@ -66,16 +104,25 @@ class LiteralAPI(AsyncLiteralAPI):
 
 
 def _checked(description: str, response: httpx.Response) -> dict[str, Any]:
-    """Return the answer's JSON, or raise RefusedError with the server's own reason."""
+    """Return the answer's JSON, or raise the error that fits its status, with the server's own reason."""
+    status = response.status_code
     try:
         answer = response.json()
     except ValueError:
         answer = None
+    said = (answer.get("errors") if isinstance(answer, dict) else None) or ""
+    if status in NOT_NOW:
+        raise UnreachableError(f"could not {description}: status {status} {said}", _seconds_to_wait(response))
+    if status >= 500:
+        raise FailedError(f"could not {description}: status {status} {said}")
+    if status >= 400 or said:
+        raise RefusedError(f"could not {description}: {said or status}")
     if not isinstance(answer, dict):
-        raise RefusedError(f"could not {description}: status {response.status_code} and no JSON answer")
-    if response.status_code >= 400 or answer.get("errors"):
-        raise RefusedError(f"could not {description}: {answer.get('errors') or response.status_code}")
-    for value in (answer.get("data") or {}).values():
-        if isinstance(value, dict) and value.get("ok") is False:
-            raise RefusedError(f"could not {description}: {value.get('message')}")
+        raise FailedError(f"could not {description}: status {status} and no JSON answer")
     return answer
+
+
+def _seconds_to_wait(response: httpx.Response) -> float:
+    """Return the seconds that a server asks to be left alone for, at most a minute; dates count as nothing."""
+    said = response.headers.get("retry-after", "")
+    return min(60.0, float(said)) if said.isdecimal() else 0.0

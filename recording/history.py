@@ -9,6 +9,7 @@ from literalai.observability.step import Step
 
 from agent.events import Message
 from recording.client import LiteralAPI
+from recording.interrupted import INTERRUPTED, messages_of_run
 from recording.outbox import Outbox
 
 
@@ -27,7 +28,7 @@ async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: 
     """
     try:
         async with asyncio.timeout(seconds):
-            await outbox.flush(seconds)
+            await outbox.flush(seconds, thread_id)
             thread = await api.get_thread(id=thread_id)
     except TimeoutError as error:
         raise ConnectionError(f"the record did not answer within {seconds:g} s") from error
@@ -39,8 +40,8 @@ async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: 
 def messages_of(steps: Iterable[Step]) -> list[Message]:
     """Return the conversation of a thread, oldest first: each run's question followed by the run's new messages.
 
-    A run without such messages (it never ended, or another program recorded it) counts with its question and the
-    assistant messages below it.
+    A run without such messages (it has not ended, or another program recorded it) counts with its question and the
+    assistant messages below it; one that was interrupted also with what its tools said.
     """
     messages: list[Message] = []
     steps = list(steps)
@@ -54,7 +55,12 @@ def messages_of(steps: Iterable[Step]) -> list[Message]:
             messages = [dict(message) for message in history]
         messages.append(asked)
         kept = (run.output or {}).get("messages")
-        messages.extend(kept if isinstance(kept, list) else _shown(steps, run))
+        if isinstance(kept, list):
+            messages.extend(kept)
+        elif (run.metadata or {}).get("outcome") == INTERRUPTED:
+            messages.extend(messages_of_run(steps, run))
+        else:
+            messages.extend(_shown(steps, run))
     return messages
 
 

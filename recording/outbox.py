@@ -1,73 +1,82 @@
-"""What is on its way to the recording server: one ordered queue, one sender, nothing dropped without a word."""
+"""What is on its way to the recording server: on disk before anything goes on, sent in order, dropped by nobody."""
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from recording.client import LiteralAPI, UnreachableError
+from recording import outbox_store as store
+from recording.client import FailedError, LiteralAPI, UnreachableError
+from recording.interrupted import closing_steps
+from recording.lanes import BATCH, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Lanes
+from recording.outbox_health import OutboxHealth
+from recording.outbox_store import OutboxStore, Statement
+from recording.updates import Kind, Update, as_json
 
 logger = logging.getLogger(__name__)
 
-BATCH = 50
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Thread:
-    thread_id: str
-    name: str | None
-    participant: str | None
-    metadata: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    step: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Deletion:
-    step_id: str
-
-
-_Update = _Thread | _Step | _Deletion
+# Reports of one step that come within this time are sent as one.
+GATHERING_SECONDS = 0.1
+# A request that only breaks the server, while others go through, is set aside after so many tries alone.
+TRIES_ALONE = 8
+SECONDS_BETWEEN_LOOKS = 2.0
+OPEN_ENDED = ("run", "llm", "tool", "assistant_message")
+KEPT_OF_BEGUN = ("id", "threadId", "parentId", "rootRunId", "type", "name", "startTime", "metadata")
 
 
 class Outbox:
-    """Sends updates in the order they were put, without ever making the one who puts wait.
+    """Takes what is to be recorded, keeps it in a file until the server has stored it, and sends it.
 
     What it takes is told by method names and plain values, because after a save of the source the one who puts may be
-    of newer code.
+    of newer code. To put never waits; `written` does, until all that was put is on disk.
 
-    While the server cannot be reached, it tries again with growing pauses. A refused batch is sent one update at a
-    time, so that the culprit alone is lost, with its reason in the log. Beyond `limit` waiting updates the newest are
-    refused, each with a line in the log.
+    Within a thread the order is kept, and one thread's trouble does not hold the others up. While the server cannot be
+    reached, it is asked again with growing pauses. What the server refuses is set aside in the same file, with the
+    reason (`python -m recording dead-letters`). Beyond `limit` bytes of waiting reports the newest are refused, each
+    with a line in the log. Should the disk be full, reports wait in memory alone, and that is said.
     """
 
-    def __init__(self, api: LiteralAPI, limit: int = 20_000) -> None:
+    def __init__(self, api: LiteralAPI, path: Path, limit: int = 100_000_000) -> None:
         self._api = api
         self._limit = limit
-        self._waiting: deque[_Update] = deque()
-        self._work = asyncio.Event()
-        self._put_count = self._done_count = 0
+        self._store = OutboxStore(path)
+        self._lanes = Lanes()
+        for update in self._store.waiting():
+            self._lanes.add(update)
+        self._left_open = self._store.begun()
+        self._number = self._store.last_number()
+        self._last_write: asyncio.Future[Any] | None = None
+        self._work, self._hurry, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._progress = asyncio.Condition()
-        self._sender: asyncio.Task[None] | None = None
-        self._singly = 0  # how many updates of a refused batch still go one by one
-        self.lost = 0
+        self._flushing = 0
+        self._pause = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self.health = OutboxHealth()
 
     def start(self) -> None:
-        """Begin to send; needs a running event loop."""
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_for_ever(), name="recording outbox")
+        """Take up what an earlier process left, end the turns it left open, and begin to send; needs an event loop."""
+        if self._tasks:
+            return
+        begun, self._left_open = self._left_open, []
+        if self._lanes.count or begun:
+            logger.info("Recording goes on: %d reports wait, %d steps were left open.", self._lanes.count, len(begun))
+        for step in closing_steps(begun):
+            self.put_step(step)
+        self._tasks = [
+            asyncio.create_task(self._send_for_ever(), name="recording outbox"),
+            asyncio.create_task(self._look_after_the_file(), name="recording outbox file"),
+        ]
 
     def put_step(self, step: Mapping[str, Any]) -> None:
-        """Queue a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored."""
-        self._put(_Step(step))
+        """Put a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored."""
+        body = {key: value for key, value in step.items() if value is not None}
+        lane = str(body.get("threadId") or self._lanes.lane_of(str(body["id"])))
+        self._put("step", lane, str(body["id"]), body)
 
     def put_thread(
         self,
@@ -77,107 +86,230 @@ class Outbox:
         participant: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Queue what is to be known of a thread; None keeps what is stored."""
-        self._put(_Thread(thread_id, name, participant, metadata))
+        """Put what is to be known of a thread; None keeps what is stored."""
+        known = {"name": name, "participant": participant, "metadata": dict(metadata) if metadata is not None else None}
+        self._put("thread", thread_id, thread_id, {key: value for key, value in known.items() if value is not None})
 
     def put_deletion(self, step_id: str) -> None:
-        """Queue the deletion of a step."""
-        self._put(_Deletion(step_id))
+        """Put the deletion of a step."""
+        self._put("deletion", self._lanes.lane_of(step_id), step_id, {})
 
-    def _put(self, update: _Update) -> None:
-        if len(self._waiting) >= self._limit:
-            self._lose(update, f"{self._limit} updates are waiting already")
+    def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any]) -> None:
+        self._number += 1
+        update = Update(self._number, lane, kind, key, body, time.time())
+        waiting = self._lanes.waiting_for(update)
+        if waiting:  # what completes a report that was taken is taken too, so that no step is kept by half
+            self._lanes.merge(waiting, update)
+        elif self._lanes.size + update.size > self._limit:
+            self.health.refused += 1
+            logger.error(
+                "Not recorded: %s. %d bytes wait for the recording server already (OUTBOX_LIMIT_BYTES).",
+                update,
+                self._lanes.size,
+            )
             return
-        self._waiting.append(update)
-        self._put_count += 1
+        else:
+            self._lanes.add(update)
+        self._write(waiting or update, _open_steps(update))
         self._work.set()
+        if self._lanes.count >= BATCH:
+            self._hurry.set()
 
-    async def flush(self, seconds: float) -> bool:
-        """Wait until all that was put before this call is stored, at most `seconds`; return whether it is."""
-        put = self._put_count
+    def _write(self, update: Update, more: Sequence[Statement]) -> None:
+        written = self._last_write = self._store.write([store.put(update), *more])
+        written.add_done_callback(partial(self._was_written, update, time.monotonic()))
+
+    def _was_written(self, update: Update, put_at: float, write: "asyncio.Future[Any]") -> None:
+        self._said_when_failed(write)
+        update.on_disk = not write.exception()
+        if update.on_disk:
+            self.health.to_disk.append(time.monotonic() - put_at)
+
+    async def written(self) -> None:
+        """Wait until all that was put is on disk, or is known not to get there; a full disk must not end a turn."""
+        if self._last_write and not self._last_write.done():
+            await asyncio.wait([self._last_write])
+
+    async def flush(self, seconds: float, thread_id: str | None = None) -> bool:
+        """Wait until the server has all that was put of a thread (of all, for None) before this call.
+
+        Returns whether it has, after at most `seconds`.
+        """
+        put = self._number
+        self._hurry.set()
+        self._flushing += 1
         try:
             async with asyncio.timeout(seconds), self._progress:
-                await self._progress.wait_for(lambda: self._done_count >= put)
+                await self._progress.wait_for(lambda: not self._lanes.holds(thread_id, put))
         except TimeoutError:
             return False
+        finally:
+            self._flushing -= 1
         return True
 
     async def stop(self, seconds: float) -> None:
-        """Send what is left, at most for `seconds`, and end; say in the log what could not be sent."""
+        """Send what is left, at most for `seconds`, and end; the rest stays in the file for the next start."""
+        self._wake.set()
         if not await self.flush(seconds):
-            logger.error("Recording stopped with %d updates unsent.", len(self._waiting))
-        if self._sender:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+            logger.warning("%d reports wait on disk for the next start of the app.", self._lanes.count)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
 
     async def _send_for_ever(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
         while True:
-            await self._work.wait()
-            batch = self._next_batch()
-            try:
-                await self._send(batch)
-            except UnreachableError as error:
-                logger.warning("Recording waits %.1f s (%d updates): %s", pause, len(self._waiting), error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-                continue
-            except Exception as error:  # noqa: BLE001 - a refusal, or a bug with one update: it must not end all recording
-                if len(batch) > 1:
-                    self._singly = len(batch)
-                    continue
-                self._lose(batch[0], str(error) or type(error).__name__)
-            pause = FIRST_PAUSE_SECONDS
-            await self._done(len(batch))
-            await asyncio.sleep(0)  # a server in this process may answer without a pause: let the others have a turn
+            if not self._lanes.count:
+                self._work.clear()
+                await self._work.wait()
+            if not self._flushing and self._lanes.count < BATCH:
+                await _happens(self._hurry, GATHERING_SECONDS)
+            await self.written()  # first the disk, so that no step is open at the server that the file does not know
+            batch = self._lanes.take(BATCH, time.monotonic())
+            if batch:
+                await self._attempt(batch)
+                await asyncio.sleep(0)  # a server in this process may answer without a pause: others have their turn
+            elif due := self._lanes.next_due():
+                await _happens(self._wake, min(1.0, max(0.01, due - time.monotonic())))
 
-    def _next_batch(self) -> list[_Update]:
-        """Return the updates at the head that fit into one request: steps in a row, or anything else alone."""
-        batch: list[_Update] = []
-        for update in self._waiting:
-            if batch and not (isinstance(update, _Step) and isinstance(batch[0], _Step)):
-                break
-            batch.append(update)
-            if len(batch) == BATCH or self._singly:
-                break
-        return batch
+    async def _attempt(self, batch: list[Update]) -> bool:
+        """Send a batch; after a failure by halves, until it is known whose it is. Returns whether to go on at once."""
+        began = time.monotonic()
+        try:
+            refusals = await self._deliver(batch)
+        except FailedError as error:
+            if len(batch) > 1:
+                return await self._attempt_halves(batch)
+            return await self._failed_alone(batch[0], error, time.monotonic() - began)
+        except UnreachableError as error:
+            self._lanes.give_back(batch)
+            await self._rest(error, error.retry_after)
+            return False
+        except Exception as error:  # noqa: BLE001 - a refusal, or a bug with one report: it must not end all recording
+            if len(batch) > 1:
+                return await self._attempt_halves(batch)
+            refusals = [str(error) or type(error).__name__]
+        await self._done(batch, refusals)
+        return True
 
-    async def _send(self, batch: list[_Update]) -> None:
+    async def _attempt_halves(self, batch: list[Update]) -> bool:
+        middle = len(batch) // 2
+        if await self._attempt(batch[:middle]):
+            return await self._attempt(batch[middle:])
+        self._lanes.give_back(batch[middle:])
+        return False
+
+    async def _deliver(self, batch: list[Update]) -> Sequence[str | None]:
+        """Send a batch; return for each report None, or the reason why the server does not take it."""
         first = batch[0]
-        match first:
-            case _Step():
-                steps: list[Any] = [dict(update.step) for update in batch if isinstance(update, _Step)]
-                await self._api.send_steps(steps)
-            case _Thread():
+        match first.kind:
+            case "step":
+                return await self._api.add_steps([update.body for update in batch])
+            case "thread":
+                body = first.body
                 await self._api.upsert_thread(
-                    id=first.thread_id,
-                    name=first.name,
-                    participant_id=first.participant,
-                    metadata=dict(first.metadata) if first.metadata is not None else None,
+                    id=first.key,
+                    name=body.get("name"),
+                    participant_id=body.get("participant"),
+                    metadata=body.get("metadata"),
                 )
-            case _Deletion():
-                await self._api.delete_step(id=first.step_id)
+            case "deletion":
+                await self._api.delete_step(id=first.key)
+        return [None]
 
-    async def _done(self, count: int) -> None:
-        for _ in range(count):
-            self._waiting.popleft()
-        self._singly = max(0, self._singly - count)
-        if not self._waiting:
-            self._work.clear()
+    async def _rest(self, error: Exception, at_least: float = 0.0) -> None:
+        """Leave the server alone for a while that grows until it has stored something."""
+        self.health.failed()
+        self._pause = min(max(self._pause * 2, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        pause = max(at_least, self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        logger.warning("Recording waits %.1f s (%d reports): %s", pause, self._lanes.count, error)
+        await _happens(self._wake, pause)
+
+    async def _failed_alone(self, update: Update, error: Exception, took: float) -> bool:
+        """Let a report's thread wait by itself, and the others go on; it is set aside when it alone is at fault."""
+        now = time.monotonic()
+        update.tries += 1
+        update.first_failure = update.first_failure or now
+        if update.tries >= TRIES_ALONE and self.health.last_stored > update.first_failure:
+            await self._done([update], [str(error)])
+            return True
+        self._lanes.give_back([update])
+        self._lanes.pause(update.lane, now, at_least=3 * took)
+        await self._rest(error)
+        return False
+
+    async def _done(self, batch: list[Update], refusals: Sequence[str | None]) -> None:
+        refused = [(update, reason) for update, reason in zip(batch, refusals, strict=True) if reason is not None]
+        statements = [store.remove([update.number for update in batch])]
+        for update, reason in refused:
+            self.health.set_aside += 1
+            logger.error("Set aside, see `python -m recording dead-letters`: %s. Reason: %s", update, reason)
+            statements += store.set_aside(update, reason)
+        self._lanes.done(batch)
+        self._store.write(statements).add_done_callback(self._said_when_failed)
+        if len(refused) < len(batch):
+            self._pause = 0.0
+            now = time.time()
+            self.health.stored([now - update.put_at for update in batch])
         async with self._progress:
-            self._done_count += count
             self._progress.notify_all()
 
-    def _lose(self, update: _Update, reason: str) -> None:
-        self.lost += 1
-        logger.error("Not recorded: %s. Reason: %s", _name(update), reason)
+    def _said_when_failed(self, write: "asyncio.Future[Any]") -> None:
+        """Note whether the file can be written; a full disk is said once, and once that it is over."""
+        error = write.exception()
+        if error and not self.health.disk_fails:
+            logger.error("The outbox cannot be written, so a kill of the app now would lose what waits: %s", error)
+        elif self.health.disk_fails and not error:
+            logger.warning("The outbox can be written again.")
+        self.health.disk_fails = error is not None
+
+    async def _look_after_the_file(self) -> None:
+        """Now and then take up the dead letters that a person wants tried again, and write what is not on disk yet."""
+        while True:
+            before = self.health.set_aside
+            try:
+                letters, others = await self._store.ask(store.take_up_dead_letters)
+            except store.UNWRITABLE as error:
+                logger.warning("The dead letters cannot be looked up: %s", error)
+            else:
+                for update in letters:
+                    self._lanes.add(update)
+                    self._work.set()
+                if self.health.set_aside == before:  # else one was set aside since the file was asked
+                    self.health.set_aside = others
+            for update in [update for update in self._lanes if not update.on_disk]:
+                self._write(update, [])
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def status(self) -> dict[str, Any]:
+        """Return how recording fares, for `GET /health`: counts and times only, nothing of what is recorded."""
+        oldest = self._lanes.oldest()
+        return {
+            "waiting": self._lanes.count,
+            "waiting_bytes": self._lanes.size,
+            "oldest_waiting_seconds": None if oldest is None else round(max(0.0, time.time() - oldest), 1),
+            "only_in_memory": sum(not update.on_disk for update in self._lanes),
+            **self.health.figures(),
+        }
 
 
-def _name(update: _Update) -> str:
-    match update:
-        case _Step(step):
-            return f"{step.get('type') or 'step'} {step['id']} of thread {step.get('threadId')}"
-        case _Thread():
-            return f"thread {update.thread_id}"
-        case _Deletion():
-            return f"deletion of step {update.step_id}"
+def _open_steps(update: Update) -> list[Statement]:
+    """Return the statements that note which steps are open, and when something of their run was last heard."""
+    if update.kind != "step":
+        return []
+    body = update.body
+    statements = [store.alive(body["rootRunId"], update.put_at)] if body.get("rootRunId") else []
+    if body.get("endTime"):
+        return [*statements, store.end(update.key)]
+    if body.get("type") in OPEN_ENDED and body.get("startTime"):
+        known = {key: body[key] for key in KEPT_OF_BEGUN if key in body}
+        return [*statements, store.begin(update.key, as_json(known), update.put_at)]
+    return statements
+
+
+async def _happens(event: asyncio.Event, seconds: float) -> None:
+    """Wait until an event happens, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    event.clear()

@@ -1,24 +1,36 @@
 """The one writer of turns: it hears each event and puts what changed into the outbox."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from agent.conversation import Turn, TurnStarted
-from agent.events import Event, TurnFinished
+from agent.events import Event, ModelFinished, TextDelta, TurnFinished
 from recording.outbox import Outbox
 from recording.steps import ASSISTANT, TurnSteps, message_id, message_step, text_of
 
 THREAD_NAME_CHARACTERS = 200
+SECONDS_OF_UNKEPT_TEXT = 1.0
 
 
 class Recorder:
-    """A listener that never waits; between events it holds nothing but the turns that run."""
+    """A listener that goes on when what it heard is on disk; between events it holds nothing but the turns that run.
+
+    Pieces of text do not wait: of an answer that is being given, the text so far is kept once a second.
+    """
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._running: dict[str, TurnSteps] = {}
+        self._unkept: dict[str, asyncio.TimerHandle] = {}
 
     async def __call__(self, turn: Turn, event: Event | TurnStarted) -> None:
         """Record one event of `turn`; the thread is named after its first question."""
+        if isinstance(event, TextDelta):
+            self._running[turn.run_id].of(event)
+            if turn.run_id not in self._unkept:
+                loop = asyncio.get_running_loop()
+                self._unkept[turn.run_id] = loop.call_later(SECONDS_OF_UNKEPT_TEXT, self._keep_text, turn.run_id)
+            return
         if isinstance(event, TurnStarted):
             self._running[turn.run_id] = TurnSteps(turn)
             if turn.first:
@@ -26,8 +38,16 @@ class Recorder:
                 self._outbox.put_thread(turn.thread_id, name=name, participant=turn.user)
         for step in self._running[turn.run_id].of(event):
             self._outbox.put_step(step)
+        if isinstance(event, ModelFinished | TurnFinished) and (timer := self._unkept.pop(turn.run_id, None)):
+            timer.cancel()
         if isinstance(event, TurnFinished):
             del self._running[turn.run_id]
+        await self._outbox.written()
+
+    def _keep_text(self, run_id: str) -> None:
+        del self._unkept[run_id]
+        for step in self._running[run_id].being_said():
+            self._outbox.put_step(step)
 
     def refused(self, *, thread_id: str, user: str, question_id: str, question: str, sentence: str) -> None:
         """Record a question that was not taken, and what the person was told instead: what is typed is kept."""

@@ -61,7 +61,7 @@ class TurnSteps:
         self._turn = turn
         self._calls: dict[str, ModelStarted] = {}
         self._approvals: dict[str, dict[str, Any]] = {}
-        self._talking: set[str] = set()
+        self._talking: dict[str, tuple[datetime, list[str]]] = {}
 
     def of(self, event: Event | TurnStarted) -> list[Step]:
         """Return the steps that `event` opens, changes or closes; none for a piece of text."""
@@ -71,7 +71,7 @@ class TurnSteps:
             case ModelStarted():
                 return [self._model_started(event)]
             case TextDelta():
-                self._talking.add(event.step_id)
+                self._talking.setdefault(event.step_id, (datetime.now(UTC), []))[1].append(event.text)
                 return []
             case ModelFinished():
                 return self._model_finished(event)
@@ -87,6 +87,10 @@ class TurnSteps:
                 return [self._tool_finished(event)]
             case TurnFinished():
                 return self._turn_finished(event)
+
+    def being_said(self) -> list[Step]:
+        """Return the answers that are still being given, with their text so far."""
+        return [self._answer(step_id, "".join(said), since) for step_id, (since, said) in self._talking.items()]
 
     def _turn_started(self, event: TurnStarted) -> list[Step]:
         turn = self._turn
@@ -124,7 +128,7 @@ class TurnSteps:
         }
         if event.step_id not in self._talking:
             return [call]
-        self._talking.discard(event.step_id)
+        del self._talking[event.step_id]
         first = started.at + timedelta(seconds=event.time_to_first_token or 0)
         return [call, self._answer(event.step_id, text_of(event.message), first, event.at)]
 
@@ -203,10 +207,10 @@ class TurnSteps:
             "name": name,
         }
 
-    def _answer(self, step_id: str, text: str, start: datetime, end: datetime) -> Step:
+    def _answer(self, step_id: str, text: str, start: datetime, end: datetime | None = None) -> Step:
         return self._child(message_id(step_id), "assistant_message", ASSISTANT) | {
             "startTime": iso(start),
-            "endTime": iso(end),
+            "endTime": iso(end) if end else None,
             "output": {"content": text},
         }
 

@@ -1,8 +1,10 @@
-"""The outbox keeps order, waits for a server that is away, and never drops an update without a word."""
+"""The outbox keeps order, waits for a server that is away, and never drops a report without a word."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,16 +14,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from recording import lanes
 from recording import outbox as outbox_module
 from recording.client import LiteralAPI
 from recording.outbox import Outbox
+from tests.app_process import wait_until
 
 pytestmark = pytest.mark.anyio
 
-Handler = Callable[[dict[str, Any]], Awaitable[Response]]
+Variables = dict[str, Any]
 
 
-def fine(variables: dict[str, Any]) -> Response:
+def fine(variables: Variables) -> Response:
     """Answer as a server does that has stored everything."""
     steps = [name for name in variables if name.startswith("id_")]
     data: dict[str, Any] = {f"step{n}": {"ok": True, "message": None} for n in range(len(steps))}
@@ -31,34 +35,76 @@ def fine(variables: dict[str, Any]) -> Response:
     return JSONResponse({"data": data})
 
 
+def refusing(step_id: str) -> Callable[[Variables], Response]:
+    """Answer `ok: false` for one step, and as `fine` does for all others."""
+
+    def answer(variables: Variables) -> Response:
+        steps = [value for name, value in variables.items() if name.startswith("id_")]
+        data = {f"step{n}": {"ok": value != step_id, "message": "bad step"} for n, value in enumerate(steps)}
+        return JSONResponse({"data": data}) if steps else fine(variables)
+
+    return answer
+
+
 class Server:
     """A recording server for the outbox alone: it notes the ids of each request, and `answer` decides how it fares."""
 
     def __init__(self) -> None:
         self.received: list[list[str]] = []
-        self.answer: Callable[[dict[str, Any]], Response] = fine
+        self.steps: dict[str, dict[str, Any]] = {}
+        self.answer: Callable[[Variables], Response] = fine
+        self.pause: Callable[[Variables], Awaitable[None]] | None = None
         self.app = Starlette(routes=[Route("/api/graphql", self._handle, methods=["POST"])])
-        self.api = LiteralAPI("http://test", "key", httpx.ASGITransport(app=self.app))
+        self.api = LiteralAPI("http://test", "key", httpx.ASGITransport(app=self.app, raise_app_exceptions=False))
 
     async def _handle(self, request: Request) -> Response:
         variables = (await request.json())["variables"]
+        if self.pause:
+            await self.pause(variables)
         response = self.answer(variables)
         if response.status_code == 200:
             self.received.append([value for name, value in variables.items() if name.startswith("id")])
+            for name, value in variables.items():
+                key, _, number = name.rpartition("_")
+                if number.isdecimal():
+                    self.steps.setdefault(variables[f"id_{number}"], {})[key] = value
         return response
 
 
-def step(step_id: str) -> dict[str, Any]:
-    return {"id": step_id, "threadId": "t", "type": "tool"}
+@pytest.fixture
+def server() -> Server:
+    return Server()
 
 
-async def test_updates_arrive_in_order_and_in_batches() -> None:
-    """Steps in a row share a request; a thread between them keeps its place."""
-    server = Server()
-    outbox = Outbox(server.api)
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+async def outbox(server: Server, file: Path, anyio_backend: str) -> AsyncIterator[Outbox]:
+    made = Outbox(server.api, file)
+    yield made
+    await made.stop(0)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the pauses between tries too short to wait for."""
+    for module in (outbox_module, lanes):
+        monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0.001)
+        monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 0.01)
+
+
+def step(step_id: str, thread_id: str = "t", **more: Any) -> dict[str, Any]:
+    return {"id": step_id, "threadId": thread_id, "type": "tool", **more}
+
+
+async def test_reports_arrive_in_order_and_in_batches(server: Server, outbox: Outbox) -> None:
+    """Steps in a row share a request; a thread and a deletion between them keep their places."""
     outbox.put_thread("t", name="n")
-    outbox.put_step(step("1"))
-    outbox.put_step(step("2"))
+    for step_id in ("1", "2"):
+        outbox.put_step(step(step_id))
     outbox.put_deletion("1")
     outbox.put_step(step("3"))
 
@@ -66,96 +112,180 @@ async def test_updates_arrive_in_order_and_in_batches() -> None:
 
     assert await outbox.flush(5)
     assert server.received == [["t"], ["1", "2"], ["1"], ["3"]]
-    await outbox.stop(1)
 
 
-@pytest.mark.parametrize("status", [500, 503, 429])
-async def test_a_server_that_fails_is_asked_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the server answers 5xx or 429 nothing is lost, and all arrives once it is well again."""
-    monkeypatch.setattr(outbox_module, "FIRST_PAUSE_SECONDS", 0.001)
-    server = Server()
-    failures = iter([Response(status_code=status)] * 3)
-    server.answer = lambda variables: next(failures, None) or fine(variables)
-    outbox = Outbox(server.api)
+async def test_what_was_told_of_one_step_is_told_at_once(server: Server, outbox: Outbox) -> None:
+    """Reports of one step that wait are one report, in which the later counts; after its deletion it is a new one."""
+    outbox.put_step(step("1", startTime="1", metadata={"a": 1}, generation={"model": "m"}))
+    outbox.put_step(step("2"))
+    outbox.put_step(step("1", endTime="2", metadata={"b": 2}, generation={"tokenCount": 3}, error=None))
+    outbox.put_deletion("1")
+    outbox.put_step(step("1", name="again"))
+    outbox.put_thread("t", name="a", metadata={"x": 1})
+    outbox.put_thread("t", participant="ada", metadata={"y": 2})
+
     outbox.start()
 
+    assert await outbox.flush(5)
+    assert server.received == [["1", "2"], ["1"], ["1"], ["t"]]
+    merged = {"startTime": "1", "endTime": "2", "metadata": {"b": 2}, "generation": {"model": "m", "tokenCount": 3}}
+    assert server.steps["1"] == {**step("1"), **merged, "name": "again"}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("status", [500, 503, 429, 401, 404])
+async def test_a_server_that_fails_is_asked_again(status: int, server: Server, outbox: Outbox) -> None:
+    """While the server answers 5xx, later or not you, nothing is lost, and all arrives once it is well again."""
+    failures = iter([Response(status_code=status)] * 12)
+    server.answer = lambda variables: next(failures, None) or fine(variables)
+    outbox.start()
+
+    for number in range(5):
+        outbox.put_step(step(str(number), f"thread {number % 2}"))
+
+    assert await outbox.flush(5)
+    assert sorted(step_id for ids in server.received for step_id in ids) == ["0", "1", "2", "3", "4"]
+    assert outbox.status()["set_aside"] == 0
+    assert outbox.status()["retries"] > 0
+
+
+async def test_a_server_that_wants_to_be_left_alone_is(server: Server, outbox: Outbox) -> None:
+    """The seconds of a Retry-After header are waited for."""
+    refusal = iter([Response(status_code=429, headers={"Retry-After": "1"})])
+    asked: list[float] = []
+
+    async def note(variables: Variables) -> None:
+        asked.append(time.monotonic())
+
+    server.pause = note
+    server.answer = lambda variables: next(refusal, None) or fine(variables)
+    outbox.start()
     outbox.put_step(step("1"))
 
     assert await outbox.flush(5)
-    assert (server.received, outbox.lost) == ([["1"]], 0)
-    await outbox.stop(1)
+    assert asked[1] - asked[0] >= 1
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "answer",
     [
-        {"errors": [{"message": "bad step"}]},
-        {"data": {"step0": {"ok": False, "message": "bad step"}}},
+        refusing("bad"),
+        lambda variables: JSONResponse({"errors": [{"message": "bad step"}]}) if bad(variables) else fine(variables),
+        lambda variables: Response("bad step", 413) if bad(variables) else fine(variables),
     ],
-    ids=["errors", "ok-false"],
+    ids=["ok-false", "errors", "status"],
 )
-async def test_one_refused_update_does_not_hold_the_others_up(
-    refusal: dict[str, Any], caplog: pytest.LogCaptureFixture
+async def test_one_refused_report_does_not_hold_the_others_up(
+    answer: Callable[[Variables], Response], server: Server, outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused batch is sent singly: the culprit alone is lost, with its reason in the log."""
-    server = Server()
-    server.answer = lambda variables: JSONResponse(refusal) if "bad" in variables.values() else fine(variables)
-    outbox = Outbox(server.api)
-    for step_id in ("1", "bad", "2"):
-        outbox.put_step(step(step_id))
+    """The culprit alone is set aside, with its reason in the log; what stands before and behind it arrives."""
+    server.answer = answer
+    for number in range(20):
+        outbox.put_step(step(str(number), f"thread {number % 3}"))
+        if number == 11:
+            outbox.put_step(step("bad", "thread 1"))
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         outbox.start()
         assert await outbox.flush(5)
 
-    assert [ids for ids in server.received if ids != ["1", "bad", "2"] and ids != ["bad"]] == [["1"], ["2"]]
-    assert outbox.lost == 1
-    assert "tool bad of thread t" in caplog.text
-    assert "bad step" in caplog.text
-    await outbox.stop(1)
+    assert {str(number) for number in range(20)} <= server.steps.keys()
+    assert outbox.status()["set_aside"] == 1
+    assert "tool bad of thread thread 1" in caplog.text
+    assert ("bad step" in caplog.text) or ("413" in caplog.text)
 
 
-async def test_at_the_limit_the_newest_are_refused_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
-    """A full outbox keeps what it has and says which update it did not take."""
-    server = Server()
-    outbox = Outbox(server.api, limit=2)
+def bad(variables: Variables) -> bool:
+    return "bad" in variables.values()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("trouble", ["500", "cut", "silence"])
+async def test_one_threads_trouble_does_not_hold_the_others_up(
+    trouble: str, server: Server, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report over which the server breaks, or falls silent, waits with its thread; it is set aside in the end."""
+    monkeypatch.setattr(outbox_module, "TRIES_ALONE", 3)
+
+    async def stumble(variables: Variables) -> None:
+        if bad(variables):
+            error: Exception = httpx.ReadError("cut") if trouble == "cut" else httpx.ReadTimeout("silence")
+            raise error
+
+    class Stumbling(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if b'"bad"' in await request.aread() and trouble != "500":
+                await stumble({"id_0": "bad"})
+            return await super().handle_async_request(request)
+
+    server.api._http = httpx.AsyncClient(transport=Stumbling(app=server.app, raise_app_exceptions=False))
+    server.answer = lambda variables: Response(status_code=500) if bad(variables) else fine(variables)
+    outbox.put_step(step("bad", "ill"))
+    outbox.put_step(step("after", "ill"))
+    outbox.start()
+
+    number = 0
+    while outbox.status()["set_aside"] == 0:
+        number += 1
+        outbox.put_step(step(str(number), "well"))
+        assert await outbox.flush(5, "well")
+
+    assert await outbox.flush(5, "ill")
+    assert "after" in server.steps
+    assert [ids for ids in server.received if "bad" in ids] == []
+
+
+async def test_at_the_limit_the_newest_are_refused_with_a_word(
+    server: Server, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full outbox keeps what it has, takes what completes it, and says which report it did not take."""
+    outbox = Outbox(server.api, file, limit=100)
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         for step_id in ("1", "2", "3"):
             outbox.put_step(step(step_id))
+        outbox.put_step(step("1", endTime="2"))
     outbox.start()
 
     assert await outbox.flush(5)
     assert server.received == [["1", "2"]]
-    assert outbox.lost == 1
+    assert server.steps["1"]["endTime"] == "2"
+    assert outbox.status()["refused"] == 1
     assert "tool 3 of thread t" in caplog.text
+    assert "OUTBOX_LIMIT_BYTES" in caplog.text
     await outbox.stop(1)
 
 
-async def test_stopping_with_a_dead_server_ends_in_time_and_says_what_is_unsent(
-    caplog: pytest.LogCaptureFixture,
+async def test_stopping_with_a_dead_server_ends_in_time_and_the_rest_is_sent_later(
+    server: Server, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Stop waits no longer than told, and the log counts what could not be sent."""
+    """Stop waits no longer than told; what could not be sent is sent after the next start, in its order."""
     api = LiteralAPI("http://127.0.0.1:9", "key")  # the discard port: nobody listens
-    outbox = Outbox(api)
+    outbox = Outbox(api, file)
     outbox.start()
+    outbox.put_thread("t", name="n")
     outbox.put_step(step("1"))
+    outbox.put_step(step("2"))
 
-    with caplog.at_level(logging.ERROR, logger="recording.outbox"):
+    with caplog.at_level(logging.WARNING, logger="recording.outbox"):
         await asyncio.wait_for(outbox.stop(0.05), 5)
-
-    assert "1 updates unsent" in caplog.text
     await api.close()
+    again = Outbox(server.api, file)
+    again.start()
+    again.put_step(step("3"))
+
+    assert "3 reports wait on disk" in caplog.text
+    assert await again.flush(5)
+    assert server.received == [["t"], ["1", "2", "3"]]
+    await again.stop(1)
 
 
-async def test_flush_waits_for_what_was_put_before_it_only() -> None:
-    """Updates that keep coming do not hold a flush up."""
-    server = Server()
-    outbox = Outbox(server.api)
+async def test_flush_waits_for_what_was_put_before_it_only(server: Server, outbox: Outbox) -> None:
+    """Reports that keep coming do not hold a flush up."""
     outbox.put_step(step("1"))
     flushing = asyncio.create_task(outbox.flush(5))
 
-    def answer_and_put(variables: dict[str, Any]) -> Response:
+    def answer_and_put(variables: Variables) -> Response:
         if not flushing.done():
             outbox.put_step(step(f"more {len(server.received)}"))
         return fine(variables)
@@ -164,4 +294,115 @@ async def test_flush_waits_for_what_was_put_before_it_only() -> None:
     outbox.start()
 
     assert await flushing
+
+
+@pytest.mark.usefixtures("quick")
+async def test_flush_of_one_thread_does_not_wait_for_another(server: Server, outbox: Outbox) -> None:
+    """Whoever reads one thread is not delayed by what waits for others."""
+    server.answer = lambda variables: Response(status_code=500) if bad(variables) else fine(variables)
+    outbox.put_step(step("bad", "ill"))
+    outbox.put_step(step("1", "well"))
+    outbox.start()
+
+    assert await outbox.flush(5, "well")
+    assert await outbox.flush(0, "unknown")
+    assert not await outbox.flush(0, "ill")
+
+
+async def test_what_was_put_is_on_disk_before_anything_goes_on(server: Server, file: Path) -> None:
+    """After `written` a kill loses nothing: another outbox on a copy of the file sends all of it."""
+    outbox = Outbox(server.api, file)
+    for number in range(100):
+        outbox.put_step(step(str(number), f"thread {number % 7}", output={"content": "\ud83d \u0000 é"}))
+    await outbox.written()
+    for part in file.parent.glob("outbox.db*"):
+        part.with_name(f"copy-{part.name}").write_bytes(part.read_bytes())
+    copy = Outbox(server.api, file.with_name("copy-outbox.db"))
+
+    assert copy.status()["waiting"] == 100
+    for one in (outbox, copy):
+        await one.stop(0)
+
+
+async def test_a_full_disk_does_not_end_a_turn(server: Server, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be written waits in memory and is sent all the same; it is said once, counted, and written later."""
+    outbox = Outbox(server.api, file)
+    database = outbox._store._db
+    database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0] + 2}")
+
+    with caplog.at_level(logging.WARNING, logger="recording.outbox"):
+        for number in range(10):
+            outbox.put_step(step(str(number), output={"content": "x" * 5_000}))
+            await asyncio.wait_for(outbox.written(), 5)
+        full = outbox.status()
+        database.execute("PRAGMA max_page_count = 100000")
+        outbox.start()
+        outbox.put_step(step("with room"))
+        await outbox.written()
+        assert await outbox.flush(5)
+
+    assert len(server.steps) == 11
+    assert full["disk_fails"] is True
+    assert full["only_in_memory"] > 0
+    assert caplog.text.count("The outbox cannot be written") == 1
+    assert "can be written again" in caplog.text
+    assert outbox.status()["only_in_memory"] == 0
     await outbox.stop(1)
+
+
+async def test_what_was_not_written_is_written_when_there_is_room(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports that wait in memory alone go to the disk as soon as it takes them."""
+    monkeypatch.setattr(outbox_module, "SECONDS_BETWEEN_LOOKS", 0.01)
+    api = LiteralAPI("http://127.0.0.1:9", "key")
+    outbox = Outbox(api, file)
+    database = outbox._store._db
+    database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0]}")
+    outbox.put_step(step("1", output={"content": "x" * 20_000}))
+    await outbox.written()
+    assert outbox.status()["only_in_memory"] == 1
+
+    database.execute("PRAGMA max_page_count = 100000")
+    outbox.start()
+    await asyncio.to_thread(wait_until, lambda: outbox.status()["only_in_memory"] == 0, 5, lambda: "It is not written")
+
+    await outbox.stop(0)
+    assert len(list(Outbox(api, file)._store.waiting())) == 1
+    await api.close()
+
+
+@pytest.fixture
+def broken_file(file: Path) -> Path:
+    file.write_bytes(b"no database" * 1000)
+    return file
+
+
+async def test_a_broken_file_is_kept_and_the_app_starts(
+    server: Server, broken_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is no database is put aside with a word, and recording begins anew."""
+    file = broken_file
+    outbox = Outbox(server.api, file)
+    outbox.start()
+    outbox.put_step(step("1"))
+
+    assert await outbox.flush(5)
+    assert "cannot be read" in caplog.text
+    assert [path.read_bytes()[:11] for path in file.parent.glob("outbox.db.broken-*")] == [b"no database"]
+    await outbox.stop(1)
+
+
+async def test_the_status_tells_how_recording_fares(server: Server, outbox: Outbox) -> None:
+    """The figures are there from the start and follow what happens; nothing of what is recorded is in them."""
+    before = outbox.status()
+    outbox.put_step(step("secret"))
+    waiting = outbox.status()
+    outbox.start()
+    assert await outbox.flush(5)
+    after = outbox.status()
+
+    assert (before["waiting"], before["server_answers"], before["to_disk_ms"]["p50"]) == (0, None, None)
+    assert (waiting["waiting"], waiting["waiting_bytes"] > 0, waiting["oldest_waiting_seconds"]) == (1, True, 0.0)
+    assert (after["waiting"], after["server_answers"], after["oldest_waiting_seconds"]) == (0, True, None)
+    assert after["to_disk_ms"]["p95"] >= after["to_disk_ms"]["p50"] > 0
+    assert after["to_server_ms"]["p50"] > 0
+    assert "secret" not in str([before, waiting, after])

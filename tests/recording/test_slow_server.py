@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,11 +41,13 @@ async def deaf(anyio_backend: str) -> AsyncIterator[Deaf]:
     listener.close()
 
 
-async def test_after_one_question_without_an_answer_nobody_waits(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_one_question_without_an_answer_nobody_waits(
+    deaf: Deaf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first question waits for its time; those after it fail at once, until the server is asked again."""
     monkeypatch.setattr(chainlit_layer, "SHORT_SECONDS", 0.3)
     api = LiteralAPI(deaf.url, "key")
-    layer = ChainlitLayer(api, Outbox(api), lambda thread: None, api.project_id)
+    layer = ChainlitLayer(api, Outbox(api, tmp_path / "outbox.db"), lambda thread: None, api.project_id)
 
     user = await layer.get_user("ada")
     assert user

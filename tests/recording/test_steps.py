@@ -145,6 +145,7 @@ class Recorded:
     def __init__(self, step: dict[str, Any]) -> None:
         self.id, self.type, self.parent_id = step["id"], step["type"], step.get("parentId")
         self.start_time, self.input, self.output = step["startTime"], step.get("input"), step.get("output")
+        self.metadata, self.error = step.get("metadata"), step.get("error")
 
 
 async def history_of(*turns: tuple[Turn, list[Any]]) -> list[Message]:

@@ -1,0 +1,204 @@
+"""The outbox's file: one SQLite database written by one thread, which commits together what comes together."""
+
+import asyncio
+import json
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recording.updates import Update
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS waiting (
+    number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
+    put_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS begun (step_id TEXT PRIMARY KEY, body TEXT NOT NULL, last_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS dead_letters (
+    number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
+    put_at REAL NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, retry INTEGER NOT NULL DEFAULT 0);
+"""
+# What a write can end with that is no bug: a full or broken disk, or a name that holds half a surrogate pair.
+UNWRITABLE = (sqlite3.Error, UnicodeEncodeError)
+
+Statement = tuple[str, Sequence[Any]]
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A step that was begun and not ended: what is known of it, and the last moment at which its turn was alive."""
+
+    body: dict[str, Any]
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[sqlite3.Connection], Any]
+    done: "asyncio.Future[Any]"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file with the tables in it.
+
+    synchronous=NORMAL: a killed process loses nothing that was committed; docs/decisions tells what a power cut takes.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.executescript(SCHEMA)
+    return connection
+
+
+class OutboxStore:
+    """The file as the outbox uses it; made and closed once, written from a running event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = _open(path)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def waiting(self) -> Iterable[Update]:
+        """Yield what an earlier process left, oldest first."""
+        rows = self._db.execute("SELECT number, lane, kind, key, body, put_at FROM waiting ORDER BY number")
+        yield from map(_update, rows)
+
+    def begun(self) -> list[Begun]:
+        """Return the steps that were begun and not ended, oldest first."""
+        rows = self._db.execute("SELECT body, last_at FROM begun ORDER BY rowid")
+        return [Begun(json.loads(body), last_at) for body, last_at in rows]
+
+    def last_number(self) -> int:
+        """Return the highest number that is taken."""
+        query = "SELECT max(number) FROM (SELECT number FROM waiting UNION ALL SELECT number FROM dead_letters)"
+        return int(self._db.execute(query).fetchone()[0] or 0)
+
+    def write(self, statements: Sequence[Statement]) -> "asyncio.Future[None]":
+        """Have statements executed, together; the future is done when they are committed, or holds why they are not."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for statement, values in statements:
+                db.execute(statement, values)
+
+        return self.ask(work)
+
+    def ask(self, work: Callable[[sqlite3.Connection], Any]) -> "asyncio.Future[Any]":
+        """Have something done in the writer's thread and within a transaction; the future holds what comes of it."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+            self._thread.start()
+        job = _Job(work, asyncio.get_running_loop().create_future())
+        self._jobs.put(job)
+        return job.done
+
+    async def close(self) -> None:
+        """Close the file when all that was asked for is done."""
+        self._jobs.put(None)
+        if self._thread:
+            await asyncio.to_thread(self._thread.join)
+        self._db.close()
+
+    def _run(self) -> None:
+        going_on = True
+        while going_on:
+            jobs = [self._jobs.get()]
+            while not self._jobs.empty():
+                jobs.append(self._jobs.get())
+            going_on = None not in jobs
+            due = [job for job in jobs if job is not None]
+            if due:
+                outcomes = self._commit(due)
+                due[0].done.get_loop().call_soon_threadsafe(_settle, outcomes)
+
+    def _commit(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
+        """Do the jobs in one transaction; should that fail, each in its own, so that one does not spoil the others."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            results = [job.work(self._db) for job in jobs]
+            self._db.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - a full disk, or a bug in one job: the writer must outlive it
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if len(jobs) > 1:
+                return [outcome for job in jobs for outcome in self._commit([job])]
+            return [(jobs[0], error)]
+        return list(zip(jobs, results, strict=True))
+
+
+def _settle(outcomes: Sequence[tuple[_Job, Any]]) -> None:
+    for job, outcome in outcomes:
+        if job.done.done():
+            continue
+        if isinstance(outcome, Exception):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file, or a new one where it is broken: the app must start, and what is left is not thrown away."""
+    try:
+        return connect(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        broken = path.with_name(f"{path.name}.broken-{int(time.time())}")
+        path.rename(broken)
+        logger.error("The outbox cannot be read (%s). It is kept as %s; what it held is not sent.", error, broken)
+        return connect(path)
+
+
+def put(update: Update) -> Statement:
+    """Return the statement that writes an update, new or merged."""
+    values = (update.number, update.lane, update.kind, update.key, update.text, update.put_at)
+    return "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?)", values
+
+
+def remove(numbers: Iterable[int]) -> Statement:
+    """Return the statement that removes what is settled."""
+    return "DELETE FROM waiting WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(list(numbers)),)
+
+
+def set_aside(update: Update, reason: str) -> list[Statement]:
+    """Return the statements that make an update a dead letter."""
+    row = (update.number, update.lane, update.kind, update.key, update.text, update.put_at, reason, time.time())
+    return [remove([update.number]), ("INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", row)]
+
+
+def begin(step_id: str, text: str, at: float) -> Statement:
+    """Return the statement that notes a step as begun."""
+    return "INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", (step_id, text, at)
+
+
+def alive(run_id: str, at: float) -> Statement:
+    """Return the statement that notes when something of a run was last heard."""
+    return "UPDATE begun SET last_at = ? WHERE step_id = ?", (at, run_id)
+
+
+def end(step_id: str) -> Statement:
+    """Return the statement that notes a step as ended."""
+    return "DELETE FROM begun WHERE step_id = ?", (step_id,)
+
+
+def take_up_dead_letters(db: sqlite3.Connection) -> tuple[list[Update], int]:
+    """Let those dead letters wait again that are marked so; return them, and how many others there are."""
+    columns = "number, lane, kind, key, body, put_at"
+    rows = db.execute(f"SELECT {columns} FROM dead_letters WHERE retry ORDER BY number").fetchall()  # noqa: S608 - ours
+    if rows:
+        db.execute(f"INSERT OR REPLACE INTO waiting SELECT {columns} FROM dead_letters WHERE retry")  # noqa: S608 - ours
+        db.execute("DELETE FROM dead_letters WHERE retry")
+    others = int(db.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
+    return [_update(row) for row in rows], others
+
+
+def _update(row: Row) -> Update:
+    number, lane, kind, key, text, put_at = row
+    return Update(number, lane, kind, key, json.loads(text), put_at, text, on_disk=True)

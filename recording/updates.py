@@ -1,0 +1,101 @@
+"""What waits in the outbox, and how two reports of one thing become one: by the merge rules of the server."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["step", "thread", "deletion"]
+Body = dict[str, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Update:
+    """One thing to tell the server; numbers grow in the order in which things were put.
+
+    `lane` is the thread, within which order is kept. `put_at` is the moment of the first report in it (seconds of the
+    epoch), `size` the bytes of its body as JSON. `under_way` tells that it is being sent, so that nothing may change.
+    """
+
+    number: int
+    lane: str
+    kind: Kind
+    key: str
+    body: Body
+    put_at: float
+    text: str = field(default="", repr=False)
+    under_way: bool = False
+    on_disk: bool = False
+    tries: int = 0
+    first_failure: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Write the body as JSON, which is what goes to the disk and what counts as its size."""
+        self.text = self.text or as_json(self.body)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes in the file."""
+        return len(self.text)
+
+    def take_in(self, later: "Update") -> None:
+        """Become both: this report and the later one of the same thing."""
+        merge = merged_thread if self.kind == "thread" else merged_step
+        self.body = merge(self.body, later.body)
+        self.text = as_json(self.body)
+
+    def __str__(self) -> str:
+        """Return what it is, for the log and for people who look after dead letters."""
+        if self.kind == "step":
+            return f"{self.body.get('type') or 'step'} {self.key} of thread {self.lane}"
+        return f"thread {self.key}" if self.kind == "thread" else f"deletion of step {self.key}"
+
+
+def as_json(body: Mapping[str, Any]) -> str:
+    """Write a body in ASCII, whatever it holds: halves of surrogate pairs, and as text what JSON has no form for."""
+    return json.dumps(body, separators=(",", ":"), default=str)
+
+
+def merged_step(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Body:
+    """Return the report of a step that says what two reports said, the later one counting where both speak."""
+    merged = dict(earlier)
+    for key, value in later.items():
+        if value is None:
+            continue
+        known = merged.get(key)
+        if known is None:
+            merged[key] = value
+        elif key == "generation":
+            merged[key] = _merged_generation(known, value)
+        elif key in ("startTime", "endTime"):
+            merged[key] = min(known, value) if key == "startTime" else max(known, value)
+        elif key in ("scores", "attachments"):
+            merged[key] = [*known, *value]
+        elif key == "tags" or is_blank(known) or not (is_blank(value) or (key == "type" and value == "undefined")):
+            merged[key] = value
+    return merged
+
+
+def _merged_generation(known: Any, value: Any) -> Any:
+    if not isinstance(known, dict) or not isinstance(value, dict):
+        return value or known
+    merged = dict(known)
+    for key, part in value.items():
+        if part is not None and (is_blank(merged.get(key)) or not is_blank(part)):
+            merged[key] = part
+    return merged
+
+
+def merged_thread(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Body:
+    """Return what two reports of a thread say; metadata is merged key by key, as the server does."""
+    merged = {**earlier, **{key: value for key, value in later.items() if value}}
+    if earlier.get("metadata") and later.get("metadata"):
+        merged["metadata"] = {**earlier["metadata"], **later["metadata"]}
+    return merged
+
+
+def is_blank(value: Any) -> bool:
+    """Tell whether a value says nothing, so that it never covers one that does."""
+    if value is None or value in ("", [], {}):
+        return True
+    return isinstance(value, dict) and len(value) == 1 and next(iter(value.values())) in (None, "")
