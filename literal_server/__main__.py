@@ -1,13 +1,14 @@
 """`python -m literal_server`: Verbatim's Literal server, its keys and its data."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from literal_server.commands import access, serve
+from literal_server.commands import access, exchange, serve
 from literal_server.commands.environment import Environment
 from literal_server.errors import ServerError
 from literal_server.settings import explain
@@ -25,6 +26,8 @@ COMMANDS: Sequence[tuple[str, str, Add]] = (
     ("serve", "serve clients and pages on HOST and PORT", serve.add_serve),
     ("keys", "make, list and revoke API keys", access.add_keys),
     ("projects", "make and list projects", access.add_projects),
+    ("export", "write the data of a project to a file or to the output", exchange.add_export),
+    ("import", "read an export, or threads saved through a Literal SDK", exchange.add_import),
     ("migrate", "bring the database to the newest form; serve does so by itself", serve.add_migrate),
 )
 
@@ -55,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
     except DBAPIError as error:
         print(f"The database does not answer: {error.orig}.", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
     except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """The order of a thread's steps: parents first, then by start; lost children find a living ancestor, cycles are cut."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from literal_server.tables import Step
 
@@ -14,7 +14,7 @@ def arrange(steps: Iterable[Step], deleted_parents: Mapping[str, str | None]) ->
     """
     in_order = sorted(steps, key=_place)
     living = {step.id: step for step in in_order}
-    parents = {step.id: _living_parent(step.parent_id, living, deleted_parents) for step in in_order}
+    parents = {step.id: living_parent(step.parent_id, living, deleted_parents) for step in in_order}
     _cut_circles(in_order, parents)
     done: set[str] = set()
     arranged: list[tuple[Step, str | None]] = []
@@ -31,9 +31,8 @@ def _place(step: Step) -> tuple[int, bool, int, str]:
     return start, step.end_time is None, step.end_time or 0, step.id
 
 
-def _living_parent(
-    parent: str | None, living: Mapping[str, Step], deleted_parents: Mapping[str, str | None]
-) -> str | None:
+def living_parent(parent: str | None, living: Container[str], deleted_parents: Mapping[str, str | None]) -> str | None:
+    """Answer the nearest ancestor that lives, the parent itself if it does; None where there is none."""
     seen: set[str] = set()
     while parent is not None and parent not in living:
         if parent in seen or parent not in deleted_parents:

@@ -41,6 +41,7 @@ class ServerProcess:
     """`serve` on a free port; settings are environment variables."""
 
     def __init__(self, data: Path, **settings: str) -> None:
+        self.data = data
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"server-{self.port}.log"

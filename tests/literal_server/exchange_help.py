@@ -1,0 +1,58 @@
+"""Two stores side by side, and what lies in them as plain values to compare."""
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from literal_server.db import Database
+from literal_server.exchange import lines
+from literal_server.exchange.export import Selection, export
+from literal_server.exchange.importing import Import, Report
+from literal_server.exchange.source import Limits, Row, read
+from literal_server.tables import Project
+
+LIMITS = Limits(line_bytes=1_000_000, nesting=50)
+PROJECT = Project(id="p-1", name="p", created_at=1)
+
+
+async def export_all(database: Database, project: Project = PROJECT, **selection: Any) -> list[dict[str, Any]]:
+    """Answer the lines of an export, as they come out of its text."""
+    told = [line async for line in export(database, Selection(project, **selection))]
+    return [json.loads(json.dumps(line)) for line in told]
+
+
+async def take_in(
+    database: Database, content: bytes | list[Any], project: Project = PROJECT
+) -> tuple[Report, list[str]]:
+    """Import lines or the bytes of a file; answers the report and the words on what was not taken."""
+    if isinstance(content, list):
+        content = b"".join(json.dumps(line).encode() + b"\n" for line in content)
+    words: list[str] = []
+
+    def told(row: Row, reason: str) -> None:
+        words.append(f"{row.place}: {reason}")
+
+    report = await Import(database, project, told).run(read(io.BytesIO(content), LIMITS))
+    return report, words
+
+
+async def everything(database: Database) -> dict[str, list[Mapping[str, Any]]]:
+    """Answer all columns of all rows, those that are worked out too; only the project is left out."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    async with database.reading() as session:
+        for kind, table in lines.KINDS.items():
+            names = {one.key for one in table.__mapper__.column_attrs} - {"project_id"}
+            rows = await session.scalars(select(table))
+            # The totals of a deleted thread are counted when it is restored.
+            found[kind] = sorted(
+                ({name: getattr(row, name) for name in names - _hidden(kind, row)} for row in rows),
+                key=lambda row: str(row["id"]),
+            )
+    return found
+
+
+def _hidden(kind: str, row: Any) -> set[str]:
+    return {"turn_count", "token_count", "error_count", "open_count"} if kind == "thread" and row.deleted_at else set()
