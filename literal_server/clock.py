@@ -22,7 +22,8 @@ def parse_time(text: object) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        return (moment - _EPOCH) // _MICROSECOND
+        # In UTC first: an offset can push a moment out of the years that can be written.
+        return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError) as error:
         raise ValueError(f"A moment is a text such as 2025-01-31T12:00:00.000Z, not {text[:80]!r}.") from error
 

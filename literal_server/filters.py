@@ -50,13 +50,9 @@ class Filter:
         keys = tuple(json_text.encodable(str(part)) for part in parts)
         if any('"' in key for key in keys):
             raise Refused("A filter's path must not hold a quotation mark.")
-        return cls(given["field"], given["operator"], _encodable(given.get("value")), keys)
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, list):
-        return [json_text.encodable(one) if isinstance(one, str) else one for one in value]
-    return json_text.encodable(value) if isinstance(value, str) else value
+        value = given.get("value")
+        plain = [json_text.comparable(one) for one in value] if isinstance(value, list) else json_text.comparable(value)
+        return cls(given["field"], given["operator"], plain, keys)
 
 
 def conditions(fields: Mapping[str, Field], given: Sequence[Mapping[str, Any]] | None) -> list[Condition]:

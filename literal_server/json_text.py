@@ -36,6 +36,18 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def comparable(value: Any) -> Any:
+    """Answer a plain value as a database takes it: no lone surrogates, whole numbers of 64 bits, beyond them floats."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    return value
+
+
 def is_nested_deeper(value: Any, levels: int) -> bool:
     """Say whether lists and objects lie in each other more than so many levels deep."""
     layer = [value] if isinstance(value, dict | list) else []

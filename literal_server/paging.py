@@ -94,4 +94,4 @@ def read_cursor(cursor: str) -> tuple[Any, str]:
         raise Refused(f"{cursor[:80]!r} is no cursor of this server.") from error
     if not isinstance(identity, str) or not isinstance(value, str | int | float):
         raise Refused(f"{cursor[:80]!r} is no cursor of this server.")
-    return (json_text.encodable(value) if isinstance(value, str) else value), json_text.encodable(identity)
+    return json_text.comparable(value), json_text.encodable(identity)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -47,6 +47,7 @@ def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
     @wraps(work)
     async def resolve(_parent: Any, info: ResolveInfo, **arguments: Any) -> Any:
         context: Context = info.context
+        _check_ids(arguments, context.settings.max_id_length)
         if wants_info:
             arguments["info"] = info
         async with context.turn:
@@ -62,6 +63,30 @@ def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
             return answer
 
     return resolve
+
+
+def refused_as_not_ok(resolve: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Answer a refusal as `ok: false`: an error would end the batch, and the steps after this one would be lost."""
+
+    @wraps(resolve)
+    async def told(parent: Any, info: ResolveInfo, **arguments: Any) -> Any:
+        try:
+            return await resolve(parent, info, **arguments)
+        except Refused as refused:
+            return {"ok": False, "message": str(refused)}
+
+    return told
+
+
+def _check_ids(given: Mapping[str, Any], longest: int) -> None:
+    """See that ids fit into an index, those of the scores and attachments of a step too. Raises Refused."""
+    for name, value in given.items():
+        if isinstance(value, str) and len(value) > longest and name.endswith(("id", "Id", "identifier")):
+            raise Refused(f"{name} is longer than an id may be: at most {longest} characters (MAX_ID_LENGTH).")
+        if name in ("scores", "attachments"):
+            for one in value or ():
+                if isinstance(one, Mapping):
+                    _check_ids(one, longest)
 
 
 def selects(info: ResolveInfo, *path: str) -> bool:

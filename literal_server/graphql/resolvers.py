@@ -5,9 +5,9 @@ from typing import Any
 from ariadne import MutationType, QueryType
 
 from literal_server import attachments, ingest, participants, scores, steps, threads
-from literal_server.errors import Refused, ThreadDeleted
+from literal_server.errors import Refused
 from literal_server.graphql import shapes
-from literal_server.graphql.context import Context, ResolveInfo, resolver, selects
+from literal_server.graphql.context import Context, ResolveInfo, refused_as_not_ok, resolver, selects
 from literal_server.ingest import StepReport
 from literal_server.paging import PageRequest
 from literal_server.tables import Thread
@@ -166,14 +166,12 @@ async def get_step(context: Context, id: str) -> Shape | None:
 
 
 @mutation.field("ingestStep")
+@refused_as_not_ok
 @resolver
 async def ingest_step(context: Context, **report: Arguments) -> Shape:
     """Take in what a client reports about a step."""
     taken = StepReport(**report)
-    try:
-        await ingest.ingest_step(context.session, context.project, taken, environment=context.environment)
-    except ThreadDeleted as refused:
-        return {"ok": False, "message": str(refused)}
+    await ingest.ingest_step(context.session, context.project, taken, environment=context.environment)
     return {"ok": True, "message": None}
 
 

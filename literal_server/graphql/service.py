@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import clock
 from literal_server.db import Database
 from literal_server.errors import Refused
+from literal_server.graphql import limits
 from literal_server.graphql.context import Context
 from literal_server.graphql.resolvers import mutation, query
 from literal_server.metrics import Metrics, Operation
@@ -36,7 +37,9 @@ logger = logging.getLogger(__name__)
 SCHEMA_FILE = Path(__file__).parent / "schema.graphql"
 UNEXPECTED = "The server met an unexpected error; it is in the server's log. Nothing of this request was stored."
 _LONGEST_MESSAGE = 1_000
-_LONGEST_CACHED_DOCUMENT = 1024 * 1024
+# A parsed document takes some fifty times the room of its text.
+_LONGEST_CACHED_DOCUMENT = 256 * 1024
+_CACHED_LENGTH = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class GraphService:
         self._schema = make_schema()
         # Clients send a handful of texts over and over; parsing and validating costs twenty times the execution.
         self._documents: OrderedDict[str, DocumentNode | list[GraphQLError]] = OrderedDict()
+        self._cached_length = 0
 
     async def answer(self, text: str, variables: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         """Execute a document and answer `{"data": ..., "errors": [...]}` as the wire has it."""
@@ -87,8 +91,6 @@ class GraphService:
         operation = get_operation_ast(document)
         if operation is None:
             return refusal("A document holds exactly one operation.")
-        if len(operation.selection_set.selections) > self._settings.max_batch:
-            return refusal(f"A document has at most {self._settings.max_batch} root fields.")
         result = await self._run(document, operation, variables, caller)
         errors = [_words(error) for error in result.errors or ()]
         return {"data": result.data, "errors": errors} if errors else {"data": result.data}
@@ -138,8 +140,10 @@ class GraphService:
         document = self._parsed(text)
         if len(text) <= _LONGEST_CACHED_DOCUMENT:
             self._documents[text] = document
-            if len(self._documents) > self._settings.max_cached_documents:
-                self._documents.popitem(last=False)
+            self._cached_length += len(text)
+            while self._cached_length > _CACHED_LENGTH or len(self._documents) > self._settings.max_cached_documents:
+                oldest, _ = self._documents.popitem(last=False)
+                self._cached_length -= len(oldest)
         return document
 
     def _parsed(self, text: str) -> DocumentNode | list[GraphQLError]:
@@ -147,6 +151,8 @@ class GraphService:
             document = parse(text, no_location=True, max_tokens=self._settings.max_document_tokens)
         except GraphQLError as error:
             return [error]
+        if reason := limits.refusal_of(document, self._settings):
+            return [GraphQLError(reason)]
         return validate(self._schema, document, max_errors=20) or document
 
 
