@@ -28,6 +28,7 @@ from agent.model_list import ModelList
 from agent.offline import offline_model
 from agent.toolbox import Toolbox
 from doors import Doorkeeper, ReadClaim, caller, is_loopback
+from health import Health
 from literal_server.app import create_app
 from literal_server.auth import Visitor
 from literal_server.data_folder import initial_api_key, lock_data_folder
@@ -40,6 +41,7 @@ from process import Process
 from recording.client import LiteralAPI
 from recording.history import RecordedThread, find_thread
 from recording.outbox import Outbox
+from recording.outbox_store import FILE_NAME
 from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
 
@@ -50,7 +52,7 @@ FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it whe
 LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
 FLUSH_SECONDS = 5.0
-OUR_ROUTES = ("process", "literal")
+OUR_ROUTES = ("process", "literal", "health")
 
 
 class Settings(BaseSettings):
@@ -298,9 +300,9 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
         transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)
         kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
     try:
-        kept.outbox = Outbox(kept.api, settings.data_dir / "outbox.db", settings.outbox_limit_bytes)
+        kept.outbox = Outbox(kept.api, settings.data_dir / FILE_NAME, settings.outbox_limit_bytes)
     except sqlite3.Error as error:
-        raise SystemExit(f"Verbatim does not start: outbox.db in DATA_DIR cannot be opened ({error}).") from error
+        raise SystemExit(f"Verbatim does not start: {FILE_NAME} in DATA_DIR cannot be opened ({error}).") from error
 
 
 class _ChatsDoor:
@@ -370,7 +372,7 @@ def _mount(server: FastAPI, house: House) -> None:
         max_body_bytes=settings.process_max_body_bytes,
         approves_tools=settings.process_approves_tools,
     )
-    ours: list[BaseRoute] = [*process.routes()]
+    ours: list[BaseRoute] = [*process.routes(), *Health(kept.outbox).routes()]
     if kept.literal:
         ours.append(Mount(LITERAL_PATH, kept.literal, name="literal"))
     others = [route for route in server.router.routes if getattr(route, "name", None) not in OUR_ROUTES]

@@ -16,6 +16,7 @@ from recording.updates import Update
 
 logger = logging.getLogger(__name__)
 
+FILE_NAME = "outbox.db"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,

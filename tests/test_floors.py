@@ -15,9 +15,9 @@ NOT_THE_HOUSE = ("tests", "bench", "docs", "scripts", "data", "build", "dist")
 # From the roof down. A file imports from floors below it, and on its own floor from its own folder. Where several
 # patterns fit a file, the longest counts.
 APP = (
-    ("app", "logins.__main__"),
+    ("app", "logins.__main__", "recording.__main__"),
     ("wiring",),
-    ("process", "chat", "chat.*"),
+    ("process", "health", "chat", "chat.*"),
     ("agent.agent", "agent.loop", "recording", "recording.*", "tools"),
     ("agent", "agent.*", "doors"),
     ("agent.events", "agent.errors", "agent.json_text", "tools.*", "local_assets", "logins", "pace"),
