@@ -8,36 +8,34 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec, cast
 
 import chainlit as cl
+import chainlit.socket
 from chainlit.config import HeaderLink, config
 from chainlit.server import app as server
 from chainlit.server import sio
 from chainlit.session import WebsocketSession, ws_sessions_sid
 from chainlit.types import ThreadDict
 
-from agent.conversation import Conversation, ConversationBusyError, Turn
-from agent.json_text import whole_characters
 from chat.approval import DECIDE, decide
-from chat.screen import Screen, show
+from chat.screen import AGAIN
 from chat.sign_in import PasswordSignIn, read_claim
+from chat.tabs import NOT_RECORDED, Tabs, user_of
 from doors import caller
 from recording.chainlit_layer import ChainlitLayer
-from recording.steps import ASSISTANT, message_id
 from wiring import LITERAL_PATH, LOCAL_USER, House, wire
 
 logger = logging.getLogger(__name__)
 
-BUSY = "I am still answering the question before this one. Please ask again when I am done, or stop me first."
-BROKEN = "Something broke on our side, and it is in the log. What you wrote is kept; please ask again."
+BROKEN = "Something broke on our side, and it is in the log. Please reload the page and try again."
 SECONDS_TO_CLOSE = 2.0
 SECONDS_TO_RESUME = 20.0
-NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
 house: House = wire(server, read_claim)
+tabs = Tabs(house.conversations, house.answer, house.recorder, partial(house.lookup, seconds=SECONDS_TO_RESUME))
 
 
 def show_links() -> None:
@@ -148,7 +146,7 @@ def in_plain_words(hook: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[
             await hook(*args, **kwargs)
         except Exception:
             logger.exception("The hook %s failed", hook.__name__)
-            await cl.ErrorMessage(content=BROKEN, author=ASSISTANT).send()
+            await cl.context.emitter.send_toast(BROKEN, "error")
 
     return guarded
 
@@ -163,46 +161,23 @@ async def on_chat_start() -> None:
 
 @cl.on_chat_resume
 @in_plain_words
-async def on_chat_resume(thread: ThreadDict) -> None:  # noqa: ARG001 - Chainlit's signature
-    """Go on with a recorded thread; safe to run twice, as it does after a lost connection."""
-    cl.chat_context.clear()  # Chainlit adds all messages once more on each call, and would delete by that list
-    session = this_session()
-    show(await conversation_of(session), session)
+async def on_chat_resume(thread: ThreadDict) -> None:
+    """Go on with a recorded thread. What is shown from here Chainlit wipes out: it sends the thread right after."""
+    cl.chat_context.clear()  # which nothing here reads; Chainlit adds all messages once more on each call
+    await tabs.resumed(this_session(), thread)
 
 
 @cl.on_message
-@in_plain_words
 async def on_message(message: cl.Message) -> None:
-    """Answer one question; the turn lives in the conversation and goes on when this tab is closed."""
-    session = this_session()
-    session.current_task = asyncio.current_task()  # so that Stop ends this, however it was started
-    conversation = await conversation_of(session)
-    screen = show(conversation, session)
-    if house.recorder is None and not conversation.messages:
-        await screen.say(NOT_RECORDED, parent=cl.context.current_run.id)
-    try:
-        turn = await conversation.ask(
-            {"role": "user", "content": whole_characters(message.content)},
-            house.answer,
-            house.recorder,
-            client="chat",
-            question_id=message.id,
-            run_id=cl.context.current_run.id,
-        )
-    except ConversationBusyError:
-        await refuse(message, screen)
-    else:
-        screen.asking = message.id  # before any event of the turn: asking has started it, but not yet run it
-        await finish(turn)
+    """Answer one question."""
+    await tabs.ask(this_session(), message.id, message.content, cl.context.current_run.id)
 
 
-@cl.on_stop
+@cl.action_callback(AGAIN)
 @in_plain_words
-async def on_stop() -> None:
-    """Stop the turn that the tab shows, whichever tab has asked for it."""
-    turn = (await conversation_of(this_session())).turn
-    if turn:
-        turn.stop()
+async def on_regenerate(action: cl.Action) -> None:
+    """Give another answer; Chainlit has checked that the session is the caller's."""
+    await tabs.ask_again(this_session(), str(action.payload.get("question")))
 
 
 @cl.action_callback(DECIDE)
@@ -214,27 +189,33 @@ async def on_decision(action: cl.Action) -> dict[str, str | None]:
     return {"problem": decide(conversation.turn if conversation else None, user, action.payload)}
 
 
-async def finish(turn: Turn) -> None:
-    """Wait for a turn's end. Stop cancels this task; then the turn is asked to end in order, which it does at once."""
-    try:
-        await asyncio.shield(turn.finished)
-    except asyncio.CancelledError:
-        turn.stop()
-        await turn.finished
+async def connect(socket_id: str, environ: dict[str, Any], auth: dict[str, Any]) -> bool:
+    """Let a tab in. One that comes back has its thread already: it must not have to wait for the record again."""
+    known = WebsocketSession.get_by_id(str(auth.get("sessionId")))
+    return bool(await chainlit.socket.connect(socket_id, environ, {**auth, "threadId": None} if known else auth))
 
 
-async def refuse(message: cl.Message, screen: Screen) -> None:
-    """Tell that another question is being answered; record this one all the same."""
-    session = this_session()
-    if house.recorder:
-        house.recorder.refused(
-            thread_id=session.thread_id,
-            user=user_of(session),
-            question_id=message.id,
-            question=message.content,
-            sentence=BUSY,
-        )
-    await screen.say(BUSY, message_id(message.id))
+async def connected(socket_id: str) -> None:
+    """Show a tab its thread; Chainlit forgets what happened while the line was lost, and a turn that runs."""
+    session = WebsocketSession.require(socket_id)
+    if session.restored and session.has_first_interaction:
+        await tabs.come_back(session)
+    else:
+        await chainlit.socket.connection_successful(socket_id)
+        await tabs.join(session)
+
+
+async def stop_turn(socket_id: str) -> None:
+    """Stop what the tab shows. Chainlit would end only what this tab asked for, and add a notice to its thread."""
+    tabs.stop(WebsocketSession.require(socket_id))
+
+
+async def edit_message(socket_id: str, payload: Any) -> None:
+    """Branch off at a question. Chainlit would change the recorded question and delete all that comes after it."""
+    message = payload.get("message") if isinstance(payload, dict) else None
+    session = WebsocketSession.require(socket_id)
+    if isinstance(message, dict) and isinstance(message.get("output"), str):
+        await tabs.edit(session, str(message.get("id")), message["output"])
 
 
 async def refuse_event(socket_id: str, *_data: Any) -> None:
@@ -242,30 +223,14 @@ async def refuse_event(socket_id: str, *_data: Any) -> None:
     logger.warning("Socket %s sent an event of a feature that is off", socket_id)
 
 
-for event_name in ("edit_message", "message_favorite", "audio_start", "audio_chunk", "audio_end"):
+sio.on("connect", connect)
+sio.on("connection_successful", connected)
+sio.on("stop", stop_turn)
+sio.on("edit_message", edit_message)
+for event_name in ("message_favorite", "audio_start", "audio_chunk", "audio_end"):
     sio.on(event_name, refuse_event)
 
 
 def this_session() -> WebsocketSession:
     """Return the session that a hook runs for; hooks run for tabs only, as no other client type is connected."""
     return cast(WebsocketSession, cl.context.session)
-
-
-def user_of(session: WebsocketSession) -> str:
-    """Return the name of the person behind a session."""
-    if session.user is None:
-        raise RuntimeError("A session without a user: a login is always configured, so Chainlit lets none in.")
-    return session.user.identifier
-
-
-async def conversation_of(session: WebsocketSession) -> Conversation:
-    """Return the conversation of a session's thread, rebuilt from the record where it is not open.
-
-    Raises ConnectionError when the record cannot be read: to go on without it would forget what was said.
-    """
-    user, thread_id = user_of(session), session.thread_id
-    known = house.conversations.find(user, thread_id)
-    if known is None and session.thread_id_to_resume:
-        recorded = await house.lookup(thread_id, SECONDS_TO_RESUME)
-        return house.conversations.open(user, thread_id, recorded.messages if recorded else None)
-    return known or house.conversations.open(user, thread_id)

@@ -18,14 +18,13 @@ from agent.approval import Approvals, Unasked
 from agent.conversation import Answer, Conversation, Conversations, Listener
 from agent.events import Message
 from agent.options import DEFAULTS
-from recording.history import RecordedThread
+from recording.history import RecordedThread, apart, find_own
 
 logger = logging.getLogger(__name__)
 
 BROKEN = "Something broke on our side, and it is in the log. Please ask again."
 NOBODY = Unasked("denied", reason="Nobody can be asked over HTTP (the setting PROCESS_APPROVES_TOOLS is off).")
 BY_SETTING = Unasked("approved", by="PROCESS_APPROVES_TOOLS")
-ALIASES = uuid.UUID("5f0c1f4e-3f0b-4a56-9d0e-0a6f4b0c9a51")
 
 
 class _Text(BaseModel):
@@ -167,22 +166,13 @@ class Process:
         return JSONResponse({"message_history": [*history, *finished.messages], "thread_id": thread_id})
 
     async def _open(self, user: str, thread_id: str) -> Conversation:
-        """Open the user's thread. Another user's must not be reached, nor told from a new one: use a name apart."""
+        """Open the user's thread; while the record cannot say whose it is, one apart."""
         try:
-            recorded = await self.lookup(thread_id)
-            if recorded is None or recorded.owner == user:
-                return self.conversations.open(user, thread_id, recorded.messages if recorded else None)
+            thread_id, recorded = await find_own(self.lookup, user, thread_id)
         except ConnectionError as error:
             logger.warning("Thread %s is recorded apart, as its owner is not known: %s", thread_id, error)
-            return self.conversations.open(user, _apart(user, thread_id))
-        thread_id = _apart(user, thread_id)
-        recorded = await self.lookup(thread_id)
-        return self.conversations.open(user, thread_id, recorded.messages if recorded else None)
-
-
-def _apart(user: str, thread_id: str) -> str:
-    """Return the id of the user's own thread for an id that may be somebody else's."""
-    return str(uuid.uuid5(ALIASES, f"{user}\n{thread_id}"))
+            thread_id, recorded = apart(user, thread_id), None
+        return self.conversations.open(user, thread_id, recorded.exchanges if recorded else None)
 
 
 def _refuse_number(text: str) -> None:

@@ -3,15 +3,20 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
+from typing import Any
 
 from agent.approval import Approvals
-from agent.events import Event, Message, TurnFinished, new_id, now
+from agent.errors import InternalError
+from agent.events import Event, Message, TextDelta, ToolDelta, TurnFinished, new_id, now
 from agent.options import DEFAULTS, Options
 
 logger = logging.getLogger(__name__)
+
+BROKEN = "Something broke on our side and ended this turn; it is in the log. What you wrote is kept; please ask again."
 
 Client = str
 """By which door a question came in: `chat` or `http`."""
@@ -24,6 +29,10 @@ class ConversationBusyError(Exception):
     """A question came while the answer to the one before it is still being made."""
 
 
+class UnknownQuestionError(Exception):
+    """A question to put another one in the place of is not, or no longer, part of the conversation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnStarted:
     """A question was accepted; listeners hear this before any event of the loop."""
@@ -32,12 +41,42 @@ class TurnStarted:
 
 
 @dataclass(eq=False, slots=True)
+class Exchange:
+    """A question and what was said to it, as the conversation holds them from then on.
+
+    `history` is what the question stood on where that was not the exchanges before it. A refused question got no
+    turn and is not told to the model. `steps` is the recorder's: what it has recorded of this, ids with metadata.
+    """
+
+    question_id: str
+    question: Message
+    said: Sequence[Message] = ()
+    history: Sequence[Message] | None = None
+    refused: bool = False
+    steps: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def messages_of(exchanges: Iterable[Exchange]) -> list[Message]:
+    """Return what exchanges come to as a history for the model, oldest first."""
+    messages: list[Message] = []
+    for exchange in exchanges:
+        if exchange.refused:
+            continue
+        if exchange.history is not None:
+            messages = list(exchange.history)
+        messages += [exchange.question, *exchange.said]
+    return messages
+
+
+@dataclass(eq=False, slots=True)
 class Turn:
     """One question on its way to an answer.
 
     `history` is what the model gets before the question. `rebased` tells that it is not what this conversation held
     (an HTTP client may post any history), so that the record must keep it too. `options` are those of the thread as
-    they were when it was asked; `approvals` is where its tool calls wait for a person's consent.
+    they were when it was asked; `approvals` is where its tool calls wait for a person's consent. `cut` are the
+    exchanges whose place this turn takes, none for a mere next question. `log` holds every event so far, so that who
+    comes in the middle can be told what happened.
     """
 
     thread_id: str
@@ -51,8 +90,15 @@ class Turn:
     run_id: str
     options: Options = DEFAULTS
     approvals: Approvals = field(default_factory=Approvals)
+    cut: Sequence[Exchange] = ()
+    exchange: Exchange = field(init=False)
+    log: list[Event | TurnStarted] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     finished: "asyncio.Future[TurnFinished]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def __post_init__(self) -> None:
+        """Make the exchange that this turn fills."""
+        self.exchange = Exchange(self.question_id, self.question, history=self.history if self.rebased else None)
 
     def stop(self) -> None:
         """Ask the turn to end now; what was said so far is kept and the stream still closes in order."""
@@ -63,18 +109,27 @@ Listener = Callable[[Turn, Event | TurnStarted], Awaitable[None]]
 
 
 class Conversation:
-    """The state of one thread; all changes happen on the event loop that runs its turns."""
+    """The state of one thread; all changes happen on the event loop that runs its turns.
 
-    def __init__(self, thread_id: str, user: str, messages: Sequence[Message] = (), recorded: bool = False) -> None:
+    `exchanges` are those of the branch that is open, the running one included; `latest` is the turn that began last.
+    """
+
+    def __init__(self, thread_id: str, user: str, exchanges: Sequence[Exchange] = (), recorded: bool = False) -> None:
         self.thread_id = thread_id
         self.user = user
-        self.messages: list[Message] = list(messages)
+        self.exchanges: list[Exchange] = list(exchanges)
         self.recorded = recorded
         self.options = DEFAULTS
         self.turn: Turn | None = None
+        self.latest: Turn | None = None
         self.listeners: list[Listener] = []
         self._queue = asyncio.Lock()
         self._drivers: set[asyncio.Task[None]] = set()
+
+    @property
+    def messages(self) -> list[Message]:
+        """All that was said, as a history for the model."""
+        return messages_of(self.exchanges)
 
     @property
     def idle(self) -> bool:
@@ -106,51 +161,111 @@ class Conversation:
         await self._queue.acquire()
         if self.turn:  # one that older code has started, before a save of the source
             await asyncio.wait([self.turn.finished])
-        past = list(self.messages if history is None else history)
+        past = self.messages
         turn = Turn(
             thread_id=self.thread_id,
             user=self.user,
             client=client,
             question=question,
-            history=past,
-            rebased=past != self.messages,
+            history=past if history is None else list(history),
+            rebased=history is not None and list(history) != past,
             first=not self.recorded,
             question_id=question_id or new_id(),
             run_id=run_id or new_id(),
             options=self.options if options is None else options,
             approvals=approvals or Approvals(),
         )
-        self.turn, self.recorded = turn, True
+        return self._begin(turn, answer, recorder)
+
+    async def branch(
+        self, question_id: str, answer: Answer, recorder: Listener | None, *, question: Message | None = None
+    ) -> Turn:
+        """Start a turn in the place of an earlier question, with another one or with the same again (None).
+
+        What came after that question is cut off, and the running turn is stopped first, as it is part of that.
+        Raises UnknownQuestionError when there is no such question (any more).
+        """
+        self._place_of(question_id)
+        while self.turn:
+            self.turn.stop()
+            await asyncio.wait([self.turn.finished])
+        await self._queue.acquire()
+        try:
+            place = self._place_of(question_id)
+        except UnknownQuestionError:
+            self._queue.release()
+            raise
+        cut = self.exchanges[place:]
+        del self.exchanges[place:]
+        turn = Turn(
+            thread_id=self.thread_id,
+            user=self.user,
+            client="chat",
+            question=question or cut[0].question,
+            history=self.messages if cut[0].history is None else list(cut[0].history),
+            rebased=cut[0].history is not None,
+            first=not self.recorded,
+            question_id=new_id(),
+            run_id=new_id(),
+            options=self.options,
+            cut=cut,
+        )
+        return self._begin(turn, answer, recorder)
+
+    def _place_of(self, question_id: str) -> int:
+        for place, exchange in enumerate(self.exchanges):
+            if exchange.question_id == question_id:
+                return place
+        raise UnknownQuestionError(question_id)
+
+    def refuse(self, question_id: str, question: Message) -> Exchange:
+        """Keep a question that gets no turn in its place of the conversation; return what the recorder is to fill."""
+        self.exchanges.append(Exchange(question_id, question, refused=True))
+        return self.exchanges[-1]
+
+    def _begin(self, turn: Turn, answer: Answer, recorder: Listener | None) -> Turn:
+        """Set a turn going; the queue is held until its end."""
+        self.turn = self.latest = turn
+        self.recorded = True
+        self.exchanges.append(turn.exchange)
         driver = asyncio.create_task(self._drive(turn, answer, recorder), name=f"turn {turn.run_id}")
         self._drivers.add(driver)
         driver.add_done_callback(self._drivers.discard)
         return turn
 
     def go_on_after(self, older: "Conversation") -> None:
-        """Take over from a conversation of older code: its messages now, and those of its running turn at its end.
+        """Take over from a conversation of older code, with what its running turn will still add to the exchanges.
 
         The two are of different classes when the source was saved and imported anew, so only attributes are read.
         """
+        self.exchanges = older.exchanges
         self.turn = older.turn
         self.options = older.options
         if older.turn:
-            older.turn.finished.add_done_callback(lambda _: self._older_turn_ended(older))
+            older.turn.finished.add_done_callback(lambda _: self._older_turn_ended())
 
-    def _older_turn_ended(self, older: "Conversation") -> None:
+    def _older_turn_ended(self) -> None:
         self.turn = None
-        self.messages = list(older.messages)
 
     async def _drive(self, turn: Turn, answer: Answer, recorder: Listener | None) -> None:
         """Read the turn to its end in a task of its own, so that a closed tab or a lost socket does not end it."""
         last: TurnFinished | None = None
         try:
             await self._tell(turn, TurnStarted(), recorder)
-            async for event in answer(turn):
-                if isinstance(event, TurnFinished):
-                    last = event
-                    self.messages = [*turn.history, turn.question, *event.messages]
-                await self._tell(turn, event, recorder)
+            try:
+                async for event in answer(turn):
+                    last = event if isinstance(event, TurnFinished) else last
+                    await self._tell(turn, event, recorder)
+            except Exception:  # the loop promises none; should there be one, people must hear of an end all the same
+                logger.exception("The turn %s broke", turn.run_id)
+            if last is None:
+                error = InternalError(BROKEN)
+                last = TurnFinished(
+                    step_id=new_id(), outcome="failed", messages=[], text=BROKEN, said_by_us=True, error=error
+                )
+                await self._tell(turn, last, recorder)
         finally:
+            turn.log = joined(turn.log)
             self.turn = None
             self._queue.release()
             if not turn.finished.done():
@@ -160,6 +275,9 @@ class Conversation:
                     turn.finished.set_result(last)
 
     async def _tell(self, turn: Turn, event: Event | TurnStarted, recorder: Listener | None) -> None:
+        turn.log.append(event)
+        if isinstance(event, TurnFinished):
+            turn.exchange.said = event.messages
         for listener in [recorder, *self.listeners]:
             if listener is None:
                 continue
@@ -167,6 +285,22 @@ class Conversation:
                 await listener(turn, event)
             except Exception:  # a broken screen or recorder must not end somebody's turn
                 logger.exception("A listener failed on %s of thread %s", type(event).__name__, turn.thread_id)
+
+
+def joined(log: Iterable[Event | TurnStarted]) -> list[Event | TurnStarted]:
+    """Return events with the pieces of one text in a row made one."""
+    short: list[Event | TurnStarted] = []
+    for _, group in groupby(log, _piece_of):
+        events = list(group)
+        if isinstance(events[0], TextDelta | ToolDelta):
+            text = "".join(piece.text for piece in events if isinstance(piece, TextDelta | ToolDelta))
+            events = [replace(events[0], text=text)]
+        short += events
+    return short
+
+
+def _piece_of(event: Event | TurnStarted) -> tuple[type, str] | None:
+    return (type(event), event.step_id) if isinstance(event, TextDelta | ToolDelta) else None
 
 
 class Conversations:
@@ -179,15 +313,15 @@ class Conversations:
     def take_over(self, older: "Conversations") -> None:
         """Go on with the conversations of older code, which finishes the turns it has begun."""
         for (user, thread_id), conversation in older.by_thread.items():
-            recorded = conversation.messages if conversation.recorded else None
+            recorded = conversation.exchanges if conversation.recorded else None
             self.open(user, thread_id, recorded).go_on_after(conversation)
 
     def find(self, user: str, thread_id: str) -> Conversation | None:
         """Return the conversation if it is open."""
         return self.by_thread.get((user, thread_id))
 
-    def open(self, user: str, thread_id: str, recorded: Sequence[Message] | None = None) -> Conversation:
-        """Return the open conversation, or open one with the messages that the record holds (None: a new thread)."""
+    def open(self, user: str, thread_id: str, recorded: Sequence[Exchange] | None = None) -> Conversation:
+        """Return the open conversation, or open one with the exchanges that the record holds (None: a new thread)."""
         key = (user, thread_id)
         if key not in self.by_thread:
             self.by_thread[key] = Conversation(thread_id, user, recorded or (), recorded=recorded is not None)

@@ -25,6 +25,7 @@ from chainlit.user import PersistedUser, User
 from literalai.my_types import User as StoredUser
 from literalai.observability.thread import Thread
 
+from recording.branches import living
 from recording.client import LiteralAPI, RecordingError, UnreachableError
 from recording.outbox import Outbox
 from recording.steps import iso
@@ -295,7 +296,7 @@ def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
         "userIdentifier": thread.participant_identifier,
         "tags": thread.tags,
         "metadata": thread.metadata or {},
-        "steps": [chainlit_step(step.to_dict()) for step in thread.steps or []] if with_steps else [],
+        "steps": [chainlit_step(step.to_dict()) for step in living(thread.steps or [])] if with_steps else [],
         "elements": [],
     }
 
@@ -305,7 +306,8 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
     metadata = step.get("metadata") or {}
     ours = step.get("type") == "run" and "client" in metadata
     approval, waits = _approval(step), _waits(step)
-    return {
+    feedback = _feedback(step.get("scores") or [])
+    shown: StepDict = {
         "id": step["id"],
         "threadId": step.get("threadId") or "",
         "parentId": step.get("parentId"),
@@ -326,8 +328,10 @@ def chainlit_step(step: Mapping[str, Any]) -> StepDict:
         "autoCollapse": bool(approval) and not waits,
         "streaming": False,
         "waitForAnswer": False,
-        "feedback": _feedback(step.get("scores") or []),
     }
+    if feedback:  # what is sent again while a turn goes on must not take a thumb away
+        shown["feedback"] = feedback
+    return shown
 
 
 def _label(step: Mapping[str, Any]) -> str:

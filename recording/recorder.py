@@ -3,10 +3,11 @@
 import asyncio
 from datetime import UTC, datetime
 
-from agent.conversation import Turn, TurnStarted
+from agent.conversation import Exchange, Turn, TurnStarted
 from agent.events import Event, ModelFinished, TextDelta, TurnFinished
+from recording.branches import superseded
 from recording.outbox import Outbox
-from recording.steps import ASSISTANT, TurnSteps, message_id, message_step, text_of
+from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step, text_of
 
 THREAD_NAME_CHARACTERS = 200
 SECONDS_OF_UNKEPT_TEXT = 1.0
@@ -37,7 +38,11 @@ class Recorder:
                 name = " ".join(text_of(turn.question).split())[:THREAD_NAME_CHARACTERS]
                 self._outbox.put_thread(turn.thread_id, name=name, participant=turn.user)
         for step in self._running[turn.run_id].of(event):
-            self._outbox.put_step(step)
+            self._put(step, turn.exchange)
+        if isinstance(event, TurnStarted):
+            for exchange in turn.cut:
+                for mark in superseded(exchange, turn.thread_id, turn.question_id, event.at, turn.user):
+                    self._outbox.put_step(mark)
         if isinstance(event, ModelFinished | TurnFinished) and (timer := self._unkept.pop(turn.run_id, None)):
             timer.cancel()
         if isinstance(event, TurnFinished):
@@ -49,10 +54,15 @@ class Recorder:
         for step in self._running[run_id].being_said():
             self._outbox.put_step(step)
 
-    def refused(self, *, thread_id: str, user: str, question_id: str, question: str, sentence: str) -> None:
+    def refused(self, exchange: Exchange, *, thread_id: str, user: str, sentence: str) -> None:
         """Record a question that was not taken, and what the person was told instead: what is typed is kept."""
-        at = datetime.now(UTC)
-        asked = message_step(thread_id, question_id, "user_message", user, question, at)
+        at, question_id = datetime.now(UTC), exchange.question_id
+        asked = message_step(thread_id, question_id, "user_message", user, text_of(exchange.question), at)
         told = message_step(thread_id, message_id(question_id), "assistant_message", ASSISTANT, sentence, at)
-        self._outbox.put_step(asked | {"metadata": {"refused": True}})
-        self._outbox.put_step(told | {"error": sentence})
+        self._put(asked | {"metadata": {"refused": True}}, exchange)
+        self._put(told | {"error": sentence}, exchange)
+
+    def _put(self, step: Step, exchange: Exchange) -> None:
+        """Queue a step, and note in its exchange what to say of it should that be cut off one day."""
+        exchange.steps[step["id"]] = step.get("metadata") or exchange.steps.get(step["id"]) or {}
+        self._outbox.put_step(step)

@@ -98,7 +98,7 @@ class TurnSteps:
         question = message_step(
             turn.thread_id, turn.question_id, "user_message", turn.user, text_of(turn.question), asked
         )
-        return [question | {"metadata": {"client": turn.client}}, self._run() | self._run_start(event)]
+        return [question | {"metadata": {"client": turn.client} | _origin(turn)}, self._run() | self._run_start(event)]
 
     def _run_start(self, event: TurnStarted) -> Step:
         question = self._turn.question
@@ -230,6 +230,14 @@ def message_step(thread_id: str, step_id: str, kind: str, name: str, text: str, 
 
 def _arguments(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     return dict(arguments) if isinstance(arguments, Mapping) else {"arguments": arguments}
+
+
+def _origin(turn: Turn) -> dict[str, str]:
+    """Name the question whose place this turn's took: another one that was edited, or the same that was asked again."""
+    if not turn.cut:
+        return {}
+    again = turn.cut[0].question == turn.question
+    return {"regenerated_from" if again else "edited_from": turn.cut[0].question_id}
 
 
 def _generation(call: ModelStarted) -> dict[str, Any]:

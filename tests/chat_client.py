@@ -23,6 +23,7 @@ class ChatTab:
         self.url = url
         self.thread_id = thread_id
         self._login = login
+        self.session_id = str(uuid.uuid4())
         self.events: list[tuple[str, Any]] = []
         self._headers = headers
         self._news = asyncio.Condition()
@@ -44,13 +45,25 @@ class ChatTab:
         return self
 
     async def _connect(self) -> None:
-        auth = {"sessionId": str(uuid.uuid4()), "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
+        await self._open_socket()
+        await self.heard("resume_thread" if self.thread_id else "first_hook_done")
+        resumed = next((n for n, (name, _) in enumerate(self.events) if name == "resume_thread"), len(self.events))
+        self.events[:] = self.events[resumed:]
+
+    async def _open_socket(self) -> None:
+        auth = {"sessionId": self.session_id, "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
         await self._socket.connect(
             self.url, headers=self._headers, socketio_path="/ws/socket.io", transports=["websocket"], auth=auth
         )
         await self._socket.emit("connection_successful")
-        await self.heard("resume_thread" if self.thread_id else "first_hook_done")
-        self.events[:] = [(name, data) for name, data in self.events if name == "resume_thread"]
+
+    async def lose_the_line(self) -> None:
+        """Close the socket as a network does: the page stays, with its session and all that it shows."""
+        await self._socket.disconnect()
+
+    async def find_the_line(self) -> None:
+        """Open the socket again for the same session, as the page does by itself."""
+        await self._open_socket()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -73,6 +86,30 @@ class ChatTab:
     async def stop(self) -> None:
         """Press the stop button."""
         await self._socket.emit("stop")
+
+    async def edit(self, question: str, text: str) -> None:
+        """Change a question and confirm it; the page cuts off by itself what comes after."""
+        await self._socket.emit("edit_message", {"message": {"id": question, "output": text}})
+
+    async def ask_again(self) -> int:
+        """Press the button for another answer, wherever it stands now; return the answer's status."""
+        body = {"sessionId": self.session_id, "action": self.buttons()[-1]}
+        async with self._http.post(f"{self.url}/project/action", json=body) as response:
+            return response.status
+
+    def buttons(self) -> list[dict[str, Any]]:
+        """Return the buttons below messages that the tab shows now."""
+        shown: list[dict[str, Any]] = []
+        for name, data in self.events:
+            if name == "action":
+                shown.append(data)
+            elif name == "remove_action":
+                shown = [button for button in shown if button["id"] != data["id"]]
+        return shown
+
+    def waits(self) -> bool:
+        """Tell whether the tab shows a stop button: something is under way."""
+        return [name for name, _ in self.events if name in ("task_start", "task_end")][-1:] == ["task_start"]
 
     async def ask(self, text: str) -> str:
         """Ask a question, wait until the turn is over, and return the last assistant message."""
@@ -101,11 +138,14 @@ class ChatTab:
         shown: dict[str, dict[str, Any]] = {}
         for name, data in self.events:
             if name == "resume_thread":
-                shown |= {step["id"]: dict(step) for step in data["steps"]}
+                shown = {step["id"]: dict(step) for step in data["steps"]}
             elif name in ("new_message", "update_message", "stream_start"):
-                shown[data["id"]] = dict(data)
-            elif name == "stream_token":
+                if name != "update_message" or data["id"] in shown:
+                    shown[data["id"]] = shown.get(data["id"], {}) | data
+            elif name == "stream_token" and data["id"] in shown:
                 shown[data["id"]]["output"] += data["token"]
+            elif name == "delete_message":
+                shown = _without(shown, data["id"])
         return list(shown.values())
 
     def messages(self) -> list[str]:
@@ -125,3 +165,12 @@ class ChatTab:
                 self._hook_runs = False
                 self.events.append(("first_hook_done", None))
             self._news.notify_all()
+
+
+def _without(shown: dict[str, dict[str, Any]], step_id: str) -> dict[str, dict[str, Any]]:
+    """Return the steps without one and all that is below it, as the page drops them."""
+    gone = {step_id}
+    for step in shown.values():
+        if step.get("parentId") in gone:
+            gone.add(step["id"])
+    return {key: step for key, step in shown.items() if key not in gone}

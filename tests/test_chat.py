@@ -208,20 +208,6 @@ async def test_stop_works_from_a_tab_that_only_watches(start_app: Callable[..., 
     assert last.metadata["outcome"] == "cancelled"
 
 
-async def test_events_of_features_that_are_off_do_nothing(app: AppProcess) -> None:
-    """A crafted edit does not touch the record: editing is off, whatever a client sends."""
-    async with ChatTab(app.url) as tab:
-        question = await tab.send("What is 2 + 3?")
-        await tab.heard("task_end")
-        before = recorded(app, await tab.thread())
-        await tab.emit("edit_message", {"message": {"id": question, "output": "changed"}})
-        await tab.ask("What is 3 + 4?")
-        after = recorded(app, await tab.thread(), runs=2)
-
-    kept = {step.id: step.output for step in after.steps}
-    assert {step.id: step.output for step in before.steps}.items() <= kept.items()
-
-
 async def test_without_recording_the_chat_works_and_says_so(start_app: Callable[..., AppProcess]) -> None:
     """RECORDING=off: answers as ever, a word about it, no database."""
     app = start_app(RECORDING="off", LITERAL_API_KEY="unused")

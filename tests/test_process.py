@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from agent.conversation import Conversations, Turn
+from agent.conversation import Conversations, Exchange, Turn
 from agent.errors import AgentError
 from agent.events import Event, TurnFinished, new_id
 from process import Process
@@ -162,7 +162,9 @@ async def test_a_history_with_answered_calls_is_taken() -> None:
 
 async def test_another_users_thread_answers_like_an_unknown_one() -> None:
     """The thread of another user is neither read nor written, and the answer does not tell that it exists."""
-    endpoint = Endpoint(record={"theirs": RecordedThread("eve", [{"role": "user", "content": "secret"}])})
+    endpoint = Endpoint(
+        record={"theirs": RecordedThread("eve", [Exchange("q", {"role": "user", "content": "secret"})])}
+    )
 
     theirs = await endpoint.post({"message_history": [QUESTION], "thread_id": "theirs"})
     unknown = await endpoint.post({"message_history": [QUESTION], "thread_id": "unknown"})
@@ -212,7 +214,7 @@ async def test_a_bug_answers_in_json_too() -> None:
 async def test_the_own_recorded_thread_goes_on() -> None:
     """A thread of one's own is continued from its record after a restart, not marked as a foreign history."""
     past = [QUESTION, {"role": "assistant", "content": "1 messages"}]
-    endpoint = Endpoint(record={"mine": RecordedThread("local", past)})
+    endpoint = Endpoint(record={"mine": RecordedThread("local", [Exchange("q", past[0], past[1:])])})
 
     await endpoint.post({"message_history": [*past, QUESTION], "thread_id": "mine"})
 

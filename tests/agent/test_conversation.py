@@ -5,7 +5,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent.conversation import Conversation, ConversationBusyError, Conversations, Turn, TurnStarted
+from agent.conversation import (
+    Answer,
+    Conversation,
+    ConversationBusyError,
+    Conversations,
+    Exchange,
+    Turn,
+    TurnStarted,
+    UnknownQuestionError,
+    joined,
+)
 from agent.events import Event, Message, TextDelta, TurnFinished, new_id
 from agent.options import DEFAULTS, Options
 
@@ -25,6 +35,13 @@ async def echo(turn: Turn) -> AsyncIterator[Event]:
     text = f"{len(turn.history) + 1}: {turn.question['content']}"
     yield TextDelta(step_id="s", text=text)
     yield TurnFinished(step_id=new_id(), outcome="answered", messages=[said(text)], text=text)
+
+
+async def ask(conversation: Conversation, text: str) -> Turn:
+    """Ask a question and wait for its answer."""
+    turn = await conversation.ask(asked(text), echo, None, client="chat")
+    await turn.finished
+    return turn
 
 
 async def until_stopped(turn: Turn) -> AsyncIterator[Event]:
@@ -143,26 +160,148 @@ async def test_a_turn_keeps_the_options_it_was_asked_with() -> None:
     assert (ours.options.model, given.options) == ("thread's", DEFAULTS)
 
 
-async def test_a_crash_of_the_loop_frees_the_conversation() -> None:
-    """An answer that ends without its last event does not leave the conversation busy for ever."""
+async def silent(turn: Turn) -> AsyncIterator[Event]:
+    """End without a last event."""
+    return
+    yield
+
+
+async def broken(turn: Turn) -> AsyncIterator[Event]:
+    """Break in the middle of an answer."""
+    yield TextDelta(step_id="s", text="Well, ")
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("answer", [silent, broken])
+async def test_a_crash_of_the_loop_ends_the_turn_in_words(answer: Answer) -> None:
+    """Whatever the loop does, everybody hears of an end, and the conversation goes on."""
     conversation = Conversation("t", "u")
+    heard: list[object] = []
 
-    async def silent(turn: Turn) -> AsyncIterator[Event]:
-        return
-        yield
+    async def hear(turn: Turn, event: object) -> None:
+        heard.append(event)
 
-    turn = await conversation.ask(asked("a"), silent, None, client="chat")
-    await asyncio.wait([turn.finished])
+    turn = await conversation.ask(asked("a"), answer, hear, client="chat")
+    end = await turn.finished
 
-    assert turn.finished.cancelled()
+    assert (end.outcome, end.said_by_us, bool(end.error)) == ("failed", True, True)
+    assert heard[-1] is end
     assert conversation.idle
+
+
+async def test_an_edit_stands_on_what_was_before_it() -> None:
+    """The branch knows the exchanges before the edited question and none after; the cut ones are handed over."""
+    conversation = Conversation("t", "u")
+    turns = [await ask(conversation, text) for text in "abc"]
+
+    branch = await conversation.branch(turns[1].question_id, echo, None, question=asked("B"))
+    await branch.finished
+
+    assert conversation.messages == [asked("a"), said("1: a"), asked("B"), said("3: B")]
+    assert [exchange.question["content"] for exchange in branch.cut] == ["b", "c"]
+    assert branch.question_id not in {turn.question_id for turn in turns}
+
+
+async def test_another_answer_is_asked_for_on_the_same_ground() -> None:
+    """The same question is asked again without its first answer, on a posted history if it stood on one."""
+    conversation = Conversation("t", "u")
+    await ask(conversation, "a")
+    posted = await conversation.ask(asked("b"), echo, None, client="http", history=[said("made up")])
+    await posted.finished
+
+    branch = await conversation.branch(posted.question_id, echo, None)
+    await branch.finished
+
+    assert (branch.question, branch.history, branch.rebased) == (asked("b"), [said("made up")], True)
+    assert conversation.messages == [said("made up"), asked("b"), said("2: b")]
+
+
+async def test_an_edit_during_a_turn_stops_it_first() -> None:
+    """The running turn ends in order before the branch begins, and is part of what is cut."""
+    conversation = Conversation("t", "u")
+    running = await conversation.ask(asked("a"), until_stopped, None, client="chat")
+
+    branch = await conversation.branch(running.question_id, echo, None, question=asked("b"))
+
+    assert (await running.finished).outcome == "cancelled"
+    assert (await branch.finished).text == "1: b"
+    assert branch.cut == [running.exchange]
+
+
+async def test_of_two_edits_at_once_one_is_refused() -> None:
+    """Two tabs edit the same question: the first wins, and the other learns that the question is gone."""
+    conversation = Conversation("t", "u")
+    turn = await ask(conversation, "a")
+
+    edits = [conversation.branch(turn.question_id, echo, None, question=asked(text)) for text in ("b", "c")]
+    first, second = await asyncio.gather(*edits, return_exceptions=True)
+
+    assert isinstance(first, Turn)
+    assert isinstance(second, UnknownQuestionError)
+    await first.finished
+    assert conversation.messages == [asked("b"), said("1: b")]
+    assert conversation.idle
+
+
+async def test_an_edited_question_can_be_edited_again() -> None:
+    """The branch's question is a question like any other; the one it replaced is no longer there."""
+    conversation = Conversation("t", "u")
+    turn = await ask(conversation, "a")
+    second = await conversation.branch(turn.question_id, echo, None, question=asked("b"))
+    await second.finished
+
+    with pytest.raises(UnknownQuestionError):
+        await conversation.branch(turn.question_id, echo, None, question=asked("c"))
+    third = await conversation.branch(second.question_id, echo, None, question=asked("c"))
+    await third.finished
+
+    assert conversation.messages == [asked("c"), said("1: c")]
+
+
+async def test_a_refused_question_can_be_asked_again_in_its_place() -> None:
+    """What was typed during an answer is kept beside it, is not told to the model, and an edit makes it a turn."""
+    conversation = Conversation("t", "u")
+    await ask(conversation, "a")
+    refused = conversation.refuse("busy", asked("b"))
+    assert conversation.messages == [asked("a"), said("1: a")]
+
+    branch = await conversation.branch(refused.question_id, echo, None)
+    await branch.finished
+
+    assert conversation.messages == [asked("a"), said("1: a"), asked("b"), said("3: b")]
+
+
+async def test_the_log_of_a_turn_holds_all_and_is_shortened_at_the_end() -> None:
+    """Who comes in the middle can read every event so far; afterwards the pieces of a text are one."""
+    conversation = Conversation("t", "u")
+    middle = asyncio.Event()
+    go = asyncio.Event()
+
+    async def in_pieces(turn: Turn) -> AsyncIterator[Event]:
+        for text in "abc":
+            yield TextDelta(step_id="s", text=text)
+        middle.set()
+        await go.wait()
+        yield TextDelta(step_id="other", text="d")
+        yield TurnFinished(step_id=new_id(), outcome="answered", messages=[said("abc")], text="abc")
+
+    turn = await conversation.ask(asked("a"), in_pieces, None, client="chat")
+    await middle.wait()
+    pieces = joined(turn.log)
+    go.set()
+    await turn.finished
+
+    assert [type(event) for event in pieces] == [TurnStarted, TextDelta]
+    assert pieces[1] == TextDelta(step_id="s", text="abc")
+    assert [event.text for event in turn.log if isinstance(event, TextDelta)] == ["abc", "d"]
+    assert conversation.latest is turn
 
 
 async def test_one_object_per_user_and_thread() -> None:
     """Two tabs of one user share a conversation; another user's is not it, even with the same thread id."""
     conversations = Conversations()
 
-    mine = conversations.open("ada", "t", [asked("a")])
+    mine = conversations.open("ada", "t", [Exchange("q", asked("a"))])
 
     assert conversations.open("ada", "t") is mine
     assert conversations.open("eve", "t") is not mine
@@ -231,7 +370,7 @@ async def test_stop_all_waits_for_orderly_ends() -> None:
 async def test_newer_code_takes_over_conversations_and_waits_for_their_turns() -> None:
     """After a save new objects go on where the old ones are: busy until the old turn ends, then with its messages."""
     older, newer = Conversations(), Conversations()
-    quiet = older.open("u", "quiet", [asked("a")])
+    quiet = older.open("u", "quiet", [Exchange("q", asked("a"))])
     busy = older.open("u", "busy")
     turn = await busy.ask(asked("b"), until_stopped, None, client="chat")
 

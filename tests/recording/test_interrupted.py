@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from agent.conversation import messages_of
 from recording.client import LiteralAPI
-from recording.history import messages_of
+from recording.history import exchanges_of
 from recording.interrupted import NO_RESULT, TOLD, closing_steps
 from recording.outbox import Outbox
 from recording.outbox_store import Begun
@@ -57,7 +58,7 @@ async def test_nothing_stays_open_whenever_the_kill_came(count: int) -> None:
 @pytest.mark.parametrize("count", range(1, len(EVENTS)))
 async def test_the_history_goes_on_from_there(count: int) -> None:
     """The rebuilt history is one that the model API accepts: each tool call is answered, and nothing else is."""
-    history = messages_of([Recorded(step) for step in reversed(closed(count))])  # type: ignore[misc]
+    history = messages_of(exchanges_of([Recorded(step) for step in reversed(closed(count))]))  # type: ignore[misc]
 
     asked: list[str] = []
     for message in history:
@@ -73,8 +74,8 @@ async def test_the_history_goes_on_from_there(count: int) -> None:
 
 async def test_what_was_said_and_found_out_is_in_the_history() -> None:
     """A finished tool's result stays, an open one's says that there is none, and text that was cut off stays too."""
-    while_tool_ran = messages_of([Recorded(step) for step in closed(4)])  # type: ignore[misc]
-    while_speaking = messages_of([Recorded(step) for step in closed(7)])  # type: ignore[misc]
+    while_tool_ran = messages_of(exchanges_of([Recorded(step) for step in closed(4)]))  # type: ignore[misc]
+    while_speaking = messages_of(exchanges_of([Recorded(step) for step in closed(7)]))  # type: ignore[misc]
 
     called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
     assert while_tool_ran[1:] == [called, {"role": "tool", "tool_call_id": "c", "content": NO_RESULT}]
@@ -120,6 +121,6 @@ async def test_a_tool_of_a_model_that_is_still_writing() -> None:
     for step in closing_steps(begun):
         by_id[step["id"]] = by_id.get(step["id"], {}) | step
 
-    history = messages_of([Recorded(step) for step in by_id.values()])  # type: ignore[misc]
+    history = messages_of(exchanges_of([Recorded(step) for step in by_id.values()]))  # type: ignore[misc]
 
     assert history == [{"role": "user", "content": "1 + 1?"}]

@@ -1,12 +1,13 @@
 """One shape of thread: what the events of a turn become in the Literal protocol."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from agent.conversation import Turn, TurnStarted
+from agent.conversation import Exchange, Turn, TurnStarted, messages_of
 from agent.events import (
     ApprovalAsked,
     ApprovalDecided,
@@ -20,8 +21,9 @@ from agent.events import (
     Usage,
     Verdict,
 )
-from recording.history import messages_of
-from recording.steps import TurnSteps, message_id, text_of
+from recording.branches import superseded
+from recording.history import exchanges_of
+from recording.steps import TurnSteps, message_id, message_step, text_of
 
 pytestmark = pytest.mark.anyio
 
@@ -148,9 +150,16 @@ class Recorded:
         self.metadata, self.error = step.get("metadata"), step.get("error")
 
 
+def rebuilt_of(steps: Iterable[dict[str, Any]]) -> list[Exchange]:
+    return exchanges_of([Recorded(step) for step in steps])  # type: ignore[misc]
+
+
+async def steps_of(*turns: tuple[Turn, list[Any]]) -> list[dict[str, Any]]:
+    return [step for of, events in turns for step in (await merged(of, events)).values()]
+
+
 async def history_of(*turns: tuple[Turn, list[Any]]) -> list[Message]:
-    steps = [step for of, events in turns for step in (await merged(of, events)).values()]
-    return messages_of([Recorded(step) for step in reversed(steps)])  # type: ignore[misc]
+    return messages_of(rebuilt_of(reversed(await steps_of(*turns))))
 
 
 async def test_the_history_comes_back_from_the_runs() -> None:
@@ -176,9 +185,70 @@ async def test_a_run_of_another_program_counts_with_what_was_shown() -> None:
     steps = await merged(turn(), events)
     steps["r"]["output"] = {"content": "It is 2."}
 
-    rebuilt = messages_of([Recorded(step) for step in steps.values()])  # type: ignore[misc]
+    rebuilt = messages_of(rebuilt_of(steps.values()))
 
     assert rebuilt == [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "It is 2."}]
+
+
+async def test_an_exchange_knows_all_that_is_recorded_of_it() -> None:
+    """Each exchange of a rebuilt thread has the steps of its whole tree with their metadata, and none of another's."""
+    steps = await steps_of((turn(), EVENTS), (turn(run_id="r2", question_id="q2"), EVENTS[:1]))
+
+    first, second = rebuilt_of(steps)
+
+    recorded = {step["id"]: step.get("metadata") or {} for step in steps}
+    assert (first.question_id, second.question_id) == ("q", "q2")
+    assert second.steps == {"q2": {"client": "chat"}, "r2": {"client": "chat"}}
+    assert first.steps | second.steps == recorded
+    assert len(first.steps) == 6
+
+
+async def test_superseded_turns_are_not_part_of_the_conversation() -> None:
+    """A turn whose steps are marked is left out, and so is a late step below it that was never marked."""
+    steps = await steps_of((turn(), EVENTS), (turn(run_id="r2", question_id="q2"), EVENTS))
+    cut = rebuilt_of(steps)[0]
+    marks = {step["id"]: step for step in superseded(cut, "t", "q2", AT, "ada") if step["id"] != "tool"}
+
+    rebuilt = rebuilt_of([step | marks.get(step["id"], {}) for step in steps])
+
+    assert [exchange.question_id for exchange in rebuilt] == ["q2"]
+    assert "tool" not in rebuilt[0].steps
+
+
+def test_a_mark_keeps_the_metadata_there_was() -> None:
+    """Metadata is replaced whole by the server, so a mark says all of it again, and who cut it, when and for what."""
+    exchange = Exchange("q", {"role": "user", "content": "a"}, steps={"q": {"client": "chat"}, "r": {}})
+
+    marks = superseded(exchange, "t", "q2", AT, "ada")
+
+    mark = {"by": "q2", "at": "2026-01-02T03:04:05.000000Z", "author": "ada"}
+    assert marks == [
+        {"id": "q", "threadId": "t", "metadata": {"client": "chat", "superseded": mark}},
+        {"id": "r", "threadId": "t", "metadata": {"superseded": mark}},
+    ]
+
+
+@pytest.mark.parametrize(("question", "origin"), [("1 + 2?", "edited_from"), ("1 + 1?", "regenerated_from")])
+async def test_a_branch_names_the_question_it_came_from(question: str, origin: str) -> None:
+    """An edited question and a repeated one are told apart, and both name the one whose place they took."""
+    cut = [Exchange("old", {"role": "user", "content": "1 + 1?"})]
+
+    steps = await merged(turn(cut=cut, question={"role": "user", "content": question}), EVENTS[:1])
+
+    assert steps["q"]["metadata"] == {"client": "chat", origin: "old"}
+
+
+async def test_a_refused_question_is_rebuilt_but_not_told_to_the_model() -> None:
+    """What was typed while another answer ran keeps its place in the thread; the model hears nothing of it."""
+    refused = message_step("t", "busy", "user_message", "ada", "Are you there?", AT + timedelta(days=1))
+    told = message_step("t", message_id("busy"), "assistant_message", "Verbatim", "Wait.", AT + timedelta(days=1))
+    steps = [*await steps_of((turn(), EVENTS)), refused | {"metadata": {"refused": True}}, told]
+
+    rebuilt = rebuilt_of(steps)
+
+    assert [exchange.refused for exchange in rebuilt] == [False, True]
+    assert rebuilt[1].steps.keys() == {"busy", message_id("busy")}
+    assert messages_of(rebuilt) == [{"role": "user", "content": "1 + 1?"}, *NEW]
 
 
 def test_the_text_of_a_message_with_parts() -> None:
