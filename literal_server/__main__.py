@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from literal_server.commands import access, exchange, serve
+from literal_server.commands import access, deleted, exchange, people, serve
 from literal_server.commands.environment import Environment
 from literal_server.errors import ServerError
 from literal_server.settings import explain
@@ -26,8 +26,11 @@ COMMANDS: Sequence[tuple[str, str, Add]] = (
     ("serve", "serve clients and pages on HOST and PORT", serve.add_serve),
     ("keys", "make, list and revoke API keys", access.add_keys),
     ("projects", "make and list projects", access.add_projects),
+    ("users", "say who may read the pages", people.add_users),
     ("export", "write the data of a project to a file or to the output", exchange.add_export),
     ("import", "read an export, or threads saved through a Literal SDK", exchange.add_import),
+    ("restore", "list what was deleted, and bring it back", deleted.add_restore),
+    ("purge", "remove what was deleted for good, without waiting", deleted.add_purge),
     ("migrate", "bring the database to the newest form; serve does so by itself", serve.add_migrate),
 )
 
@@ -63,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"{error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         print("Stopped.", file=sys.stderr)
         return 130
     else:

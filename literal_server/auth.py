@@ -11,6 +11,8 @@ from starlette.requests import Request
 
 from literal_server.guard import is_local_request
 
+BASIC = 'Basic realm="Verbatim", charset="UTF-8"'
+
 
 @dataclass(frozen=True)
 class Visitor:
@@ -41,19 +43,32 @@ def basic_login(user: str, password: str) -> Authenticate:
     return _BasicLogin(user, password)
 
 
+def basic_credentials(request: Request) -> tuple[str, str] | None:
+    """Answer the name and the password that a browser shows, None when it shows none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, password = base64.b64decode(token.strip(), validate=True).decode().partition(":")
+    except ValueError:  # UnicodeDecodeError is one too
+        return None
+    return (name, password) if colon else None
+
+
+def same_credentials(given: tuple[str, str], expected: tuple[str, str]) -> bool:
+    """Compare names and passwords; the time it takes tells nothing about them."""
+    # Hashed first, so that it tells nothing about the length either.
+    one, other = (hashlib.sha256("\0".join(pair).encode()).digest() for pair in (given, expected))
+    return hmac.compare_digest(one, other)
+
+
 @dataclass(frozen=True, repr=False)
 class _BasicLogin:
     user: str
     password: str
-    challenge: ClassVar[str] = 'Basic realm="Verbatim", charset="UTF-8"'
+    challenge: ClassVar[str] = BASIC
 
     async def __call__(self, request: Request) -> Visitor | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        try:
-            given = base64.b64decode(token.strip(), validate=True) if scheme.lower() == "basic" else b""
-        except ValueError:
-            return None
-        expected = f"{self.user}:{self.password}".encode()
-        # Hashed first, so that the comparison tells nothing about the length either.
-        same = hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(expected).digest())
+        given = basic_credentials(request)
+        same = given is not None and same_credentials(given, (self.user, self.password))
         return Visitor(self.user, sees_all=True) if same else None

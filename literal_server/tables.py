@@ -71,6 +71,18 @@ class ApiKey(Base):
     revoked_at: Mapped[int | None]
 
 
+class User(Base):
+    """Somebody who reads the pages of a server that runs alone; `hash` is argon2's."""
+
+    __tablename__ = "users"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    hash: Mapped[str]
+    role: Mapped[str]
+    created_at: Mapped[int]
+    updated_at: Mapped[int]
+
+
 class Participant(Base):
     """A user of the recorded application."""
 

@@ -56,7 +56,7 @@ def _create_project(environment: Environment, arguments: argparse.Namespace) -> 
 
 def _list_projects(environment: Environment, _arguments: argparse.Namespace) -> int:
     async def work(session: AsyncSession) -> None:
-        rows = [(one.name, one.id, _day(one.created_at)) for one in await projects.all_projects(session)]
+        rows = [(one.name, one.id, day(one.created_at)) for one in await projects.all_projects(session)]
         table(("NAME", "ID", "CREATED"), rows)
 
     return write(environment, work)
@@ -82,8 +82,8 @@ def _list_keys(environment: Environment, arguments: argparse.Namespace) -> int:
         wanted = await projects.named(session, arguments.project) if arguments.project else None
         names = {one.id: one.name for one in await projects.all_projects(session)}
         rows = [
-            (key.name, keys.short_id(key), names.get(key.project_id, key.project_id), _day(key.created_at),
-             f"revoked {_day(key.revoked_at)}" if key.revoked_at else "in use")
+            (key.name, keys.short_id(key), names.get(key.project_id, key.project_id), day(key.created_at),
+             f"revoked {day(key.revoked_at)}" if key.revoked_at else "in use")
             for key in await keys.all_keys(session, wanted)
         ]  # fmt: skip
         table(("NAME", "ID", "PROJECT", "CREATED", "STATE"), rows)
@@ -118,5 +118,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _day(moment: int) -> str:
+def day(moment: int) -> str:
+    """Write a moment as people read it in a list, in UTC."""
     return clock.format_time(moment)[:16].replace("T", " ")

@@ -8,9 +8,10 @@ import sys
 
 import uvicorn
 
-from literal_server import auth, logs
+from literal_server import logs, users
 from literal_server.app import create_app
 from literal_server.commands.environment import Environment
+from literal_server.commands.store import opened
 from literal_server.data_folder import initial_api_key, key_file, lock_data_folder
 from literal_server.db import Database
 from literal_server.errors import ServerError
@@ -32,12 +33,12 @@ def add_migrate(parser: argparse.ArgumentParser) -> None:
 def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
     """Serve until the process is told to stop. Raises ServerError when a setting is missing or makes no sense."""
     password = environment.dashboard_password
-    if not is_loopback_name(environment.host) and password is None:
+    if not is_loopback_name(environment.host) and password is None and not asyncio.run(_has_users(environment)):
         raise ServerError(
-            f"HOST={environment.host} opens the server to other machines: set DASHBOARD_PASSWORD, "
-            "the password for its pages (DASHBOARD_USER, default admin, is the name), or keep HOST=127.0.0.1."
+            f"HOST={environment.host} opens the server to other machines: let somebody in by name and password with "
+            "`users add`, or set DASHBOARD_PASSWORD (DASHBOARD_USER is its name), or keep HOST=127.0.0.1."
         )
-    door = auth.basic_login(environment.dashboard_user, password.get_secret_value()) if password else None
+    door = users.UserLogin(environment.dashboard_user, password.get_secret_value() if password else None)
     with lock_data_folder(environment.data_dir):
         guarded = Guard(create_app(environment, door), public_url=environment.public_url)
         initial_api_key(environment)
@@ -71,6 +72,11 @@ def migrate(environment: Environment, _arguments: argparse.Namespace) -> int:
         asyncio.run(work())
     print(f"{environment.database_path} has the newest form.")
     return 0
+
+
+async def _has_users(environment: Environment) -> bool:
+    async with opened(environment) as database, database.reading() as session:
+        return bool(await users.all_users(session))
 
 
 def _address(environment: Environment) -> str:

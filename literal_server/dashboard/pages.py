@@ -64,6 +64,7 @@ _ERRORS = {
     403: ("Not for you", "You may not see this page."),
     404: ("There is nothing here", "The address is wrong, or what it led to was deleted."),
     405: ("This address takes no such request", "It can only be read."),
+    429: ("Too many attempts", "Wait five minutes, then sign in again."),
     500: ("Something broke on our side", "It is in the server's log."),
 }
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,6 +50,80 @@ def test_keys_come_and_go_while_the_server_runs(server: ServerProcess, data: Pat
     assert key not in server.text()
 
 
+PASSWORD = "correct horse battery"
+
+
+def page(server: ServerProcess, name: str, password: str) -> int:
+    """Ask for the list of threads as a browser with this name and password, and answer the status."""
+    return httpx.get(server.url, auth=(name, password), follow_redirects=True).status_code
+
+
+def test_people_come_and_go_while_the_server_runs(server: ServerProcess, data: Path) -> None:
+    """With a first user the pages ask for names and passwords; each change holds at once."""
+    assert httpx.get(server.url, follow_redirects=True).status_code == 200
+    done(data, "users", "add", "Ada", given=f"{PASSWORD}\n")
+
+    assert httpx.get(server.url, follow_redirects=True).headers["www-authenticate"].startswith("Basic")
+    assert (page(server, "ada", PASSWORD), page(server, "ada", "wrong"), page(server, "bob", PASSWORD)) == (
+        200,
+        401,
+        401,
+    )
+    assert "reviewer" in done(data, "users", "list")
+    done(data, "users", "role", "ada", "admin")
+    assert "admin" in done(data, "users", "list")
+    done(data, "users", "password", "ada", given="another long one\n")
+    assert (page(server, "ada", PASSWORD), page(server, "ada", "another long one")) == (401, 200)
+    done(data, "users", "remove", "ada")
+    assert httpx.get(server.url, follow_redirects=True).status_code == 200
+    assert PASSWORD not in server.text()
+
+
+def test_guessing_passwords_is_slow(tmp_path: Path) -> None:
+    """After ten wrong passwords nobody of that name or address gets in for a while; who was in stays in."""
+    data = tmp_path / "data"
+    done(data, "users", "add", "ada", given=f"{PASSWORD}\n")
+    server = ServerProcess(data)
+    assert page(server, "ada", PASSWORD) == 200
+    tried = [page(server, "ada", f"guess {number}") for number in range(12)]
+    answer = httpx.get(server.url, auth=("ada", "guess"), follow_redirects=True)
+
+    assert tried == [401] * 10 + [429] * 2
+    assert "Wait five minutes" in answer.text
+    assert page(server, "ada", PASSWORD) == 200
+    server.stop()
+
+
+def test_users_open_the_server_to_others(tmp_path: Path) -> None:
+    """With a user the server may listen for other machines."""
+    data = tmp_path / "data"
+    done(data, "users", "add", "ada", given=f"{PASSWORD}\n")
+    server = ServerProcess(data, HOST="0.0.0.0")
+
+    assert page(server, "ada", PASSWORD) == 200
+    assert server.stop() == 0
+
+
+def test_deleted_threads_come_back_or_go(server: ServerProcess, data: Path) -> None:
+    """`restore` lists what is deleted and brings it back; `purge` ends it; both beside the running server."""
+    headers = {"x-api-key": KEY}
+
+    def ask(document: str) -> Any:
+        return httpx.post(f"{server.url}/api/graphql", json={"query": document}, headers=headers).json()["data"]
+
+    for name in ("one", "two"):
+        ask(f'mutation {{ upsertThread(id: "{name}", name: "{name}!") {{ id }} }}')
+        ask(f'mutation {{ deleteThread(id: "{name}") {{ id }} }}')
+    own = ["--project", "verbatim"]
+    assert "two!" in done(data, "restore", *own)
+    assert done(data, "restore", "one", *own) == "The thread one is back.\n"
+    assert ask('{ threadDetail(id: "one") { name } }') == {"threadDetail": {"name": "one!"}}
+    assert done(data, "purge", "--days", "1") == "Gone for good: nothing.\n"
+    assert done(data, "purge", "--all") == "Gone for good: 1 threads.\n"
+    assert run(data, "restore", "two", *own).returncode == 2
+    assert "one!" not in done(data, "restore", *own)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -60,6 +135,10 @@ def test_keys_come_and_go_while_the_server_runs(server: ServerProcess, data: Pat
         (["keys", "revoke", "initial"], "LITERAL_API_KEY"),
         (["projects", "create", "a/b"], "letters, digits, dashes"),
         (["projects", "create", "verbatim"], "already"),
+        (["users", "add", "a b"], "A name has 1 to 64"),
+        (["users", "add", "ada"], "A password has 10 to 1,000 characters"),
+        (["users", "remove", "nobody"], "There is no user 'nobody'"),
+        (["restore", "nothing", "--project", "shop"], "no deleted thread with the id 'nothing'"),
         (["serve"], "in use by another process"),
         (["migrate"], "in use by another process"),
     ],
