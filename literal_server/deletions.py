@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import ingest, paging, rows
+from literal_server import paging, rows, totals
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
@@ -47,11 +47,11 @@ async def restore(session: AsyncSession, project: str, kind: str, identity: str)
         of_thread = (Step.project_id == project, Step.thread_id == identity)
         await _restore_belongings(session, project, select(Step.id).where(*of_thread), moment)
         await session.execute(update(Step).where(*of_thread, Step.deleted_at == moment).values(deleted_at=None))
-        await ingest.recount(session, row)
+        await totals.recount(session, row)
     elif isinstance(row, Step):
         await _restore_belongings(session, project, select(Step.id).where(Step.id == identity), moment)
         if row.thread_id is not None:
-            await ingest.recount(session, await ingest.ensure_thread(session, project, row.thread_id))
+            await totals.recount(session, await totals.ensure_thread(session, project, row.thread_id))
     return row
 
 

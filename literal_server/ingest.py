@@ -14,22 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, generations, json_text
 from literal_server.errors import Refused, ThreadDeleted
-from literal_server.rows import add, deletion_before_purge, find, hide_belongings
+from literal_server.rows import add, deletion_before_purge, find
 from literal_server.tables import Attachment, Score, Step, Thread
+from literal_server.totals import Standing, account, chosen, share
 
 # The words of a step by their names in a report, with the columns they are kept in.
 _COLUMNS = {
     name: name for name in ("thread_id", "parent_id", "root_run_id", "type", "name", "error", "input", "output", "tags")
 } | {"metadata": "metadata_"}
 _GENERATION = "generation."
-
-# Costs are added up in any order: rounding keeps the sum the same.
-COST_DIGITS = 9
 
 SCORE_TYPES = ("HUMAN", "CODE", "AI")
 
@@ -56,26 +54,6 @@ class StepReport:
     attachments: Sequence[Any] | None = None
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one step adds to the totals of its thread."""
-
-    token_count: int = 0
-    cost: float = 0.0
-    error_count: int = 0
-    turn_count: int = 0
-    open_count: int = 0
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a step stood before a report: its thread, its start, and what it added to the thread's totals."""
-
-    thread_id: str | None
-    start_time: int | None
-    share: Share
-
-
 async def ingest_step(
     session: AsyncSession, project: str, report: StepReport, *, environment: str | None = None, edit: bool = False
 ) -> Step | None:
@@ -97,7 +75,7 @@ async def ingest_step(
     step.environment = step.environment or environment
     if session.is_modified(step):
         step.updated_at = now
-    await _account(session, step, before, environment, anew=edit)
+    await account(session, step, before, environment, anew=edit)
     if not is_new and step.thread_id != before.thread_id:
         files = (Attachment.project_id == project, Attachment.step_id == step.id)
         await session.execute(update(Attachment).where(*files).values(thread_id=step.thread_id))
@@ -119,7 +97,7 @@ async def _is_purged(session: AsyncSession, project: str, step: Step | None, rep
         deleted_at = thread.deleted_at
     else:
         deleted_at = await deletion_before_purge(session, project, "thread", thread_id)
-    began = _chosen(min, step.start_time if step is not None else None, report.start_time)
+    began = chosen(min, step.start_time if step is not None else None, report.start_time)
     if deleted_at is not None and began is not None and began > deleted_at:
         raise ThreadDeleted
     return thread is None and deleted_at is not None
@@ -176,8 +154,8 @@ def _lay_times(step: Step, report: StepReport, *, edit: bool) -> None:
         step.start_time = step.start_time if report.start_time is None else report.start_time
         step.end_time = step.end_time if report.end_time is None else report.end_time
     else:
-        step.start_time = _chosen(min, step.start_time, report.start_time)
-        step.end_time = _chosen(max, step.end_time, report.end_time)
+        step.start_time = chosen(min, step.start_time, report.start_time)
+        step.end_time = chosen(max, step.end_time, report.end_time)
 
 
 def _lay_generation(step: Step, generation: dict[str, Any]) -> None:
@@ -189,98 +167,6 @@ def _lay_generation(step: Step, generation: dict[str, Any]) -> None:
     step.token_count = generations.token_count(generation)
     step.duration = json_text.as_number(generation.get("duration"))
     step.prompt_id = json_text.as_text(generation.get("promptId"))
-
-
-def _chosen(choose: Any, stored: int | None, reported: int | None) -> int | None:
-    if stored is None or reported is None:
-        return reported if stored is None else stored
-    return int(choose(stored, reported))
-
-
-def share(step: Step) -> Share:
-    """Answer what the step adds to its thread's totals; a deleted one adds nothing."""
-    if step.deleted_at is not None:
-        return Share()
-    return Share(
-        token_count=step.token_count or 0,
-        cost=step.cost or 0.0,
-        error_count=int(step.is_error),
-        turn_count=int(step.type == "user_message"),
-        open_count=int(step.type == "run" and step.start_time is not None and step.end_time is None),
-    )
-
-
-async def _account(session: AsyncSession, step: Step, before: Standing, environment: str | None, *, anew: bool) -> None:
-    if step.thread_id is None:
-        return
-    thread = await ensure_thread(session, step.project_id, step.thread_id, environment)
-    if thread.deleted_at is not None and step.deleted_at is None:
-        step.deleted_at = thread.deleted_at  # a late report does not bring a deleted thread back
-        await hide_belongings(session, step.project_id, [step.id], thread.deleted_at)
-    if before.thread_id is not None and before.thread_id != step.thread_id:
-        await recount(session, await ensure_thread(session, step.project_id, before.thread_id, environment))
-        anew = True
-    # What was the last moment of the thread may have been the start that turns out to be earlier.
-    if anew or before.start_time not in (None, step.start_time):
-        await recount(session, thread)
-        return
-    after = share(step)
-    old = before.share if before.thread_id is not None else Share()
-    for name in Share.__dataclass_fields__:
-        setattr(thread, name, getattr(thread, name) + getattr(after, name) - getattr(old, name))
-    thread.cost = round(thread.cost, COST_DIGITS)
-    times = [moment for moment in (step.start_time, step.end_time) if moment is not None]
-    if step.deleted_at is None and times:
-        # A thread without times bears the moment it was made; the first time of a step replaces that.
-        has_times = thread.first_start is not None or thread.last_end is not None
-        thread.last_activity = max(*times, thread.last_activity) if has_times else max(times)
-        thread.first_start = _chosen(min, thread.first_start, step.start_time)
-        thread.last_end = _chosen(max, thread.last_end, step.end_time)
-
-
-async def recount(session: AsyncSession, thread: Thread) -> None:
-    """Count a thread's totals anew from its living steps, for when steps went away or came back."""
-    await session.flush()
-    later = case((Step.end_time > Step.start_time, Step.end_time), else_=Step.start_time)
-    latest = func.max(func.coalesce(later, Step.end_time))
-    is_open = (Step.type == "run") & Step.start_time.is_not(None) & Step.end_time.is_(None)
-    totals = (
-        await session.execute(
-            select(
-                func.coalesce(func.sum(Step.token_count), 0),
-                func.coalesce(func.sum(Step.cost), 0.0),
-                func.coalesce(func.sum(cast(Step.is_error, Integer)), 0),
-                func.coalesce(func.sum(cast(Step.type == "user_message", Integer)), 0),
-                func.coalesce(func.sum(cast(is_open, Integer)), 0),
-                func.min(Step.start_time),
-                func.max(Step.end_time),
-                func.coalesce(latest, thread.created_at),
-            ).where(Step.project_id == thread.project_id, Step.thread_id == thread.id, Step.deleted_at.is_(None))
-        )
-    ).one()
-    names = ("token_count", "cost", "error_count", "turn_count", "open_count", "first_start", "last_end")
-    for name, value in zip((*names, "last_activity"), totals, strict=True):
-        setattr(thread, name, value)
-    thread.cost = round(thread.cost, COST_DIGITS)
-
-
-async def ensure_thread(session: AsyncSession, project: str, identity: str, environment: str | None = None) -> Thread:
-    """Answer the thread with this id, deleted or not, making an empty one when there is none."""
-    thread = await find(session, Thread, project, identity)
-    if thread is None:
-        thread = empty_thread(project, identity)
-        add(session, thread)
-    thread.environment = thread.environment or environment
-    return thread
-
-
-def empty_thread(project: str, identity: str) -> Thread:
-    """Make the row of a thread of which nothing is known yet; it is not stored by this."""
-    now = clock.now()
-    thread = Thread(project_id=project, id=identity, created_at=now, last_activity=now, tags=[], metadata_={})
-    for name in Share.__dataclass_fields__:
-        setattr(thread, name, 0)
-    return thread
 
 
 async def merge_score(session: AsyncSession, project: str, given: Any, *, step_id: str | None = None) -> Score:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import SQLColumnExpression, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, rows, tree
+from literal_server import clock, filters, ingest, paging, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.settings import ServerSettings
@@ -136,5 +136,5 @@ async def delete(session: AsyncSession, project: str, identity: str) -> Step | N
         return None
     step.deleted_at = step.updated_at = now
     if step.thread_id is not None:
-        await ingest.recount(session, await ingest.ensure_thread(session, project, step.thread_id))
+        await totals.recount(session, await totals.ensure_thread(session, project, step.thread_id))
     return step

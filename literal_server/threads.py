@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, participants, rows
+from literal_server import clock, filters, paging, participants, rows, totals
 from literal_server.errors import NotFound
 from literal_server.settings import ServerSettings
 from literal_server.tables import Participant, Step, Thread
@@ -56,8 +56,8 @@ async def upsert(
     if await rows.find(session, Thread, project, identity) is None and await rows.deletion_before_purge(
         session, project, "thread", identity
     ):
-        return ingest.empty_thread(project, identity)
-    thread = await ingest.ensure_thread(session, project, identity, environment)
+        return totals.empty_thread(project, identity)
+    thread = await totals.ensure_thread(session, project, identity, environment)
     if report.name:
         thread.name = report.name
     if report.metadata is not None:
@@ -95,7 +95,7 @@ async def delete(session: AsyncSession, project: str, identity: str, by: str | N
         return None
     if known is None and await rows.deletion_before_purge(session, project, "thread", identity):
         return None
-    thread = await ingest.ensure_thread(session, project, identity)
+    thread = await totals.ensure_thread(session, project, identity)
     thread.deleted_by = by
     moment = thread.deleted_at = clock.now()
     of_thread = (Step.project_id == project, Step.thread_id == identity)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import ingest, json_text, participants, rows
+from literal_server import ingest, json_text, participants, rows, totals
 from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.lines import moment, text
@@ -91,7 +91,7 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     if known is not None and known.deleted_at is not None and deleted_at is None:
         raise Refused("This thread is deleted here: restore it first.")
     environment = text(line, "environment")
-    thread = await ingest.ensure_thread(session, project, identity, environment)
+    thread = await totals.ensure_thread(session, project, identity, environment)
     is_new = known is None
     thread.name = thread.name or text(line, "name")
     thread.metadata_ = {**metadata, **thread.metadata_}
@@ -174,7 +174,7 @@ async def _backdate(session: AsyncSession, step: Step, line: Line, deleted_at: i
     if deleted_at is not None:
         step.deleted_at = deleted_at
         if step.thread_id is not None:
-            await ingest.recount(session, await ingest.ensure_thread(session, step.project_id, step.thread_id))
+            await totals.recount(session, await totals.ensure_thread(session, step.project_id, step.thread_id))
 
 
 async def _take_belonging(session: AsyncSession, project: str, table: Any, line: Any, step: Step | None = None) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from literal_server import ingest, threads
-from literal_server.ingest import Share, StepReport
+from literal_server import ingest, threads, totals
+from literal_server.ingest import StepReport
+from literal_server.totals import Share
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
@@ -225,9 +226,9 @@ async def test_running_totals_are_those_of_a_recount(order: tuple[int, ...], ser
     async with server.state.api.database.writing() as session:
         for number in order:
             await ingest.ingest_step(session, project, parts[number])
-        thread = await ingest.ensure_thread(session, project, "t")
+        thread = await totals.ensure_thread(session, project, "t")
         names = (*Share.__dataclass_fields__, "first_start", "last_end", "last_activity")
         counted = [getattr(thread, name) for name in names]
-        await ingest.recount(session, thread)
+        await totals.recount(session, thread)
         assert counted == [getattr(thread, name) for name in names]
         assert counted == [7, 0.0, 1, 1, 0, 1, 9, 9]
