@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from literal_server import auth, health, keys, purge, rest
+from literal_server import auth, health, keys, payloads, purge, rest
 from literal_server.dashboard import pages
 from literal_server.data_folder import initial_api_key, make_data_folder
 from literal_server.db import Database
@@ -49,7 +49,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
     @asynccontextmanager
     async def opened(app: Starlette) -> AsyncIterator[None]:
         make_data_folder(settings.data_dir)
-        database = Database(settings.database_path, metrics.writer_wait.observe)
+        database = Database(settings.database_path, metrics.writer_wait.observe, payloads.session_info(settings))
         try:
             await database.migrate()
             async with database.writing() as session:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -57,9 +57,16 @@ class Database:
 
     Only one writing session is open at a time, so that a read followed by a write in it cannot be overtaken.
     `waiting` counts those that wait for it; `waited` is told how many seconds each has waited.
+    What is in `session_info` is in the `info` of every session.
     """
 
-    def __init__(self, path: Path, waited: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        waited: Callable[[float], None] | None = None,
+        session_info: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._info = dict(session_info or {})
         self._engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}",
             connect_args={"async_creator_fn": sqlite_connection.connect},
@@ -92,13 +99,14 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session on one snapshot of the data."""
-        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+        async with AsyncSession(self._engine, expire_on_commit=False, info=self._info) as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session in the one write transaction; it is committed when the block ends well, else undone."""
-        async with self._in_turn(), AsyncSession(self._immediate, expire_on_commit=False) as session, session.begin():
+        made = AsyncSession(self._immediate, expire_on_commit=False, info=self._info)
+        async with self._in_turn(), made as session, session.begin():
             yield session
 
     @asynccontextmanager

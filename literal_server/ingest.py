@@ -17,8 +17,9 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, generations, json_text
+from literal_server import clock, generations, json_text, payloads
 from literal_server.errors import Refused, ThreadDeleted
+from literal_server.payloads import GENERATION
 from literal_server.rows import add, deletion_before_purge, find
 from literal_server.tables import Attachment, Score, Step, Thread
 from literal_server.totals import Standing, account, chosen, share
@@ -27,7 +28,6 @@ from literal_server.totals import Standing, account, chosen, share
 _COLUMNS = {
     name: name for name in ("thread_id", "parent_id", "root_run_id", "type", "name", "error", "input", "output", "tags")
 } | {"metadata": "metadata_"}
-_GENERATION = "generation."
 
 SCORE_TYPES = ("HUMAN", "CODE", "AI")
 
@@ -70,8 +70,10 @@ async def ingest_step(
     if step is None:
         step = Step(project_id=project, id=report.id, type="undefined", created_at=now, updated_at=now, is_error=False)
         add(session, step)
+    await payloads.fill(session, [step], limited=False)
     before = Standing(step.thread_id, step.start_time, share(step))
-    merge_step(step, report, edit=edit)
+    if words := merge_step(step, report, edit=edit):
+        _lay(step, await payloads.spill(session, step, words))
     step.environment = step.environment or environment
     if session.is_modified(step):
         step.updated_at = now
@@ -103,8 +105,11 @@ async def _is_purged(session: AsyncSession, project: str, step: Step | None, rep
     return thread is None and deleted_at is not None
 
 
-def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> None:
-    """Lay one report over a step, word by word."""
+def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> dict[str, Any]:
+    """Lay the times of a report over a step, and answer, by name, the words of the report that stand.
+
+    Where a key of the generation is among them, all the other keys are too.
+    """
     latest = step.end_time
     timeless = edit or (report.start_time is None and report.end_time is None)
     told_at = latest if timeless else report.end_time
@@ -119,19 +124,25 @@ def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> None:
                 changed.add(name)
             stamps[name] = told_at
     step.stamps = {name: stamp for name, stamp in stamps.items() if stamp != step.end_time} or None
-    for name in changed:
-        if name in _COLUMNS:
-            setattr(step, _COLUMNS[name], words[name])
+    if any(name.startswith(GENERATION) for name in changed):
+        changed |= {name for name in words if name.startswith(GENERATION)}
+    return {name: words[name] for name in changed}
+
+
+def _lay(step: Step, words: Mapping[str, Any]) -> None:
+    for name, column in _COLUMNS.items():
+        if name in words:
+            setattr(step, column, words[name])
     step.is_error = bool(step.error)
-    if any(name.startswith(_GENERATION) for name in changed):
-        _lay_generation(step, {k.removeprefix(_GENERATION): v for k, v in words.items() if k.startswith(_GENERATION)})
+    if generation := {k.removeprefix(GENERATION): value for k, value in words.items() if k.startswith(GENERATION)}:
+        _lay_generation(step, generation)
 
 
 def _words(source: Step | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
     """What a step or a report says, by name, the keys of a generation apart; what is null says nothing."""
     found = {name: getattr(source, name) for name in _COLUMNS if name != "metadata"} | {"metadata": metadata}
     if isinstance(generation, Mapping):
-        found |= {f"{_GENERATION}{key}": value for key, value in generation.items()}
+        found |= {f"{GENERATION}{key}": value for key, value in generation.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

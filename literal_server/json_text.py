@@ -48,6 +48,23 @@ def comparable(value: Any) -> Any:
     return value
 
 
+def may_exceed(value: Any, size: int) -> bool:
+    """Say whether the JSON of a value may have more than so many bytes: False is certain, True is a guess."""
+    # A character takes at most twelve bytes, a number with its comma at most thirty.
+    room, stack = size, [value]
+    while stack and room >= 0:
+        one = stack.pop()
+        if isinstance(one, str):
+            room -= 12 * len(one) + 4
+        elif isinstance(one, dict):
+            stack.extend(one.values())
+            room -= 12 * sum(map(len, one)) + 6 * len(one) + 2
+        elif isinstance(one, list):
+            stack.extend(one)
+        room -= 30
+    return room < 0
+
+
 def is_nested_deeper(value: Any, levels: int) -> bool:
     """Say whether lists and objects lie in each other more than so many levels deep."""
     layer = [value] if isinstance(value, dict | list) else []

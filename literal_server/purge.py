@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, rows
+from literal_server import clock, payloads, rows
 from literal_server.db import Database
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
@@ -104,6 +104,7 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
     of_thread = select(Step).where(Step.project_id == project, Step.thread_id == thread.id)
     steps = (await session.scalars(of_thread.limit(limit))).all()
     gone = await _remove_belongings(session, project, [step.id for step in steps])
+    await payloads.remove(session, [thread, *steps])
     for step in steps:
         await session.delete(step)
     gone["steps"] += len(steps)
@@ -115,6 +116,7 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
 
 async def _empty(session: AsyncSession, steps: Sequence[Step]) -> Counter[str]:
     gone: Counter[str] = Counter(steps=len(steps))
+    await payloads.remove(session, steps)
     for step in steps:
         gone += await _remove_belongings(session, step.project_id, [step.id])
         for name in set(step.__mapper__.attrs.keys()) - _PLACE_OF_A_STEP:

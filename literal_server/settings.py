@@ -24,6 +24,9 @@ class ServerSettings(BaseModel):
     metrics_token: SecretStr | None = None
     purge_after_days: int = Field(30, ge=0)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1)
+    max_metadata_bytes: int = Field(1024 * 1024, ge=1)
+    max_payload_bytes: int = Field(3 * 1024 * 1024, ge=1)
+    max_read_bytes: int = Field(64 * 1024 * 1024, ge=0)
     max_batch: int = Field(1_000, ge=1)
     max_queries: int = Field(50, ge=1)
     max_fields: int = Field(500, ge=1)
@@ -34,6 +37,11 @@ class ServerSettings(BaseModel):
     max_cached_documents: int = Field(256, ge=1)
     default_page_size: int = Field(50, ge=1)
     max_page_size: int = Field(1_000, ge=1)
+
+    @property
+    def payloads_dir(self) -> Path:
+        """The folder of the values that are too large for a row."""
+        return self.data_dir / "payloads"
 
     @property
     def database_path(self) -> Path:

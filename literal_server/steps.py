@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import SQLColumnExpression, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, rows, totals, tree
+from literal_server import clock, filters, ingest, paging, payloads, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.settings import ServerSettings
@@ -32,11 +32,17 @@ async def find(session: AsyncSession, project: str, identity: str) -> FullStep |
     step = await session.get(Step, (project, identity))
     if step is None or step.deleted_at is not None:
         return None
+    await payloads.fill(session, [step])
     return (await _completed(session, project, [(step, step.parent_id)]))[0]
 
 
-async def of_threads(session: AsyncSession, project: str, thread_ids: Sequence[str]) -> dict[str, list[FullStep]]:
-    """Answer the living steps of each thread: parents first, then by start, lost children under a living ancestor."""
+async def of_threads(
+    session: AsyncSession, project: str, thread_ids: Sequence[str], *, whole: bool = True
+) -> dict[str, list[FullStep]]:
+    """Answer the living steps of each thread: parents first, then by start, lost children under a living ancestor.
+
+    Values too large for a row are read from their files if they are to be `whole`.
+    """
     if not thread_ids:
         return {}
     here = (Step.project_id == project, Step.thread_id.in_(thread_ids))
@@ -51,6 +57,8 @@ async def of_threads(session: AsyncSession, project: str, thread_ids: Sequence[s
     for step in found:
         living[step.thread_id or ""].append(step)
     arranged = {identity: tree.arrange(living[identity], deleted[identity]) for identity in thread_ids}
+    if whole:
+        await payloads.fill(session, found)
     completed = await _completed(session, project, [pair for pairs in arranged.values() for pair in pairs])
     by_id = {full.step.id: full for full in completed}
     return {identity: [by_id[step.id] for step, _ in pairs] for identity, pairs in arranged.items()}
@@ -95,8 +103,9 @@ async def list_page(
     )
     order = filters.order_by(ORDERS, Step.id, given_order)
     page = await paging.read_page(session, query, order, request, settings)
-    rows = await _completed(session, project, [(step, step.parent_id) for step in page.rows])
-    return paging.Page(rows, page.cursors, page.has_next, page.has_previous, page.total)
+    await payloads.fill(session, page.rows)
+    full = await _completed(session, project, [(step, step.parent_id) for step in page.rows])
+    return paging.Page(full, page.cursors, page.has_next, page.has_previous, page.total)
 
 
 async def create(session: AsyncSession, project: str, report: StepReport, environment: str | None = None) -> FullStep:
@@ -105,6 +114,8 @@ async def create(session: AsyncSession, project: str, report: StepReport, enviro
     step = await ingest.ingest_step(session, project, report, environment=environment, edit=True)
     if step is None:
         raise ThreadDeleted
+    await session.flush()
+    await payloads.fill(session, [step])
     return FullStep(step, step.parent_id)
 
 

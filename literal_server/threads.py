@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, paging, participants, rows, totals
+from literal_server import clock, filters, paging, participants, payloads, rows, totals
 from literal_server.errors import NotFound
 from literal_server.settings import ServerSettings
 from literal_server.tables import Participant, Step, Thread
@@ -38,7 +38,10 @@ class ThreadReport:
 async def find(session: AsyncSession, project: str, identity: str) -> Thread | None:
     """Answer the living thread with this id."""
     found = await session.get(Thread, (project, identity))
-    return found if found is not None and found.deleted_at is None else None
+    if found is None or found.deleted_at is not None:
+        return None
+    await payloads.fill(session, [found])
+    return found
 
 
 async def create(session: AsyncSession, project: str, report: ThreadReport, environment: str | None = None) -> Thread:
@@ -61,7 +64,9 @@ async def upsert(
     if report.name:
         thread.name = report.name
     if report.metadata is not None:
-        thread.metadata_ = merge_metadata(thread.metadata_, report.metadata)
+        await payloads.fill(session, [thread], limited=False)
+        merged = merge_metadata(thread.metadata_, report.metadata)
+        thread.metadata_ = (await payloads.spill(session, thread, {"metadata": merged}))["metadata"]
     if report.tags is not None:
         thread.tags = report.tags
     if report.participant:
@@ -127,7 +132,9 @@ async def list_page(
         *([condition] if condition is not None else []),
     )
     order = filters.order_by(ORDERS, Thread.id, given_order)
-    return await paging.read_page(session, query, order, request, settings)
+    page = await paging.read_page(session, query, order, request, settings)
+    await payloads.fill(session, page.rows)
+    return page
 
 
 async def participants_of(session: AsyncSession, project: str, found: Sequence[Thread]) -> dict[str, Participant]:

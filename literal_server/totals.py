@@ -55,6 +55,7 @@ def share(step: Step) -> Share:
 
 
 async def account(session: AsyncSession, step: Step, before: Standing, environment: str | None, *, anew: bool) -> None:
+    """Bring the totals of the step's thread up to a report; `anew` counts them from all its steps."""
     if step.thread_id is None:
         return
     thread = await ensure_thread(session, step.project_id, step.thread_id, environment)

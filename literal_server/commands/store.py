@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from literal_server import keys, projects
+from literal_server import keys, payloads, projects
 from literal_server.data_folder import initial_api_key, lock_data_folder, make_data_folder
 from literal_server.db import Database
 from literal_server.errors import DataFolderInUse
@@ -18,7 +18,7 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Database]:
     Raises DataFolderInUse when that is needed and a process of another version serves it.
     """
     make_data_folder(settings.data_dir)
-    database = Database(settings.database_path)
+    database = Database(settings.database_path, session_info=payloads.session_info(settings))
     try:
         if not await database.is_migrated():
             await _prepare(database, settings)

@@ -181,7 +181,7 @@ async def read_thread(
     line = (await _lines(session, project, [thread], now))[0]
     if owner is not None and line.user != owner:
         return None
-    arranged = (await steps.of_threads(session, project, [thread_id]))[thread_id]
+    arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
     return ThreadPage(line, roots, next((node for node in flatten(roots) if node.is_current), None))
 
