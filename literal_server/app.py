@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from literal_server import auth, health, keys, payloads, purge, rest
-from literal_server.dashboard import pages
+from literal_server.dashboard import deleted, pages
 from literal_server.data_folder import initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.graphql.service import GraphService, refusal
@@ -31,7 +31,7 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
     Lock the data folder first (`lock_data_folder`).
     """
-    routes = [*rest.routes(), *health.routes(), *pages.routes()]
+    routes = [*rest.routes(), *health.routes(), *deleted.routes(), *pages.routes()]
     metrics = Metrics()
     app = Starlette(
         routes=routes,

@@ -109,6 +109,14 @@ def is_local_request(scope: Scope) -> bool:
     return host is not None and is_loopback_name(host[0]) and _is_loopback_address(str(client[0]))
 
 
+def is_from_own_page(scope: Scope, public_url: str | None) -> bool:
+    """Say whether a request was made by a page of this very application: a browser says so with each form it sends."""
+    origins = tuple(_values(scope["headers"], b"origin"))
+    hosts = _values(scope["headers"], b"host")
+    host = parse_host(hosts[0]) if len(hosts) == 1 else None
+    return host is not None and _Rule(parse_origin(public_url) if public_url else None).is_own(origins, *host)
+
+
 def _is_loopback_address(text: str) -> bool:
     try:
         address = ipaddress.ip_address(text)
@@ -169,7 +177,7 @@ class _Rule:
                 "This address is not one that the server answers to. Use http://localhost, "
                 "or set PUBLIC_URL to the address that people use.",
             )
-        if origins and not self._is_own(origins, name, port):
+        if origins and not self.is_own(origins, name, port):
             return Refusal(
                 403,
                 "Pages of another origin may not talk to this server. "
@@ -177,7 +185,8 @@ class _Rule:
             )
         return None
 
-    def _is_own(self, origins: tuple[bytes, ...], name: str, port: int | None) -> bool:
+    def is_own(self, origins: tuple[bytes, ...], name: str, port: int | None) -> bool:
+        """Say whether the one Origin is that of the host asked for, or the public one."""
         origin = parse_origin(origins[0]) if len(origins) == 1 else None
         if origin is None:
             return False

@@ -27,10 +27,16 @@ class FullStep:
     attachments: Sequence[Attachment] = field(default_factory=list)
 
 
+async def find_row(session: AsyncSession, project: str, identity: str) -> Step | None:
+    """Answer the row of the living step with this id."""
+    step = await session.get(Step, (project, identity))
+    return step if step is not None and step.deleted_at is None else None
+
+
 async def find(session: AsyncSession, project: str, identity: str) -> FullStep | None:
     """Answer the living step with this id."""
-    step = await session.get(Step, (project, identity))
-    if step is None or step.deleted_at is not None:
+    step = await find_row(session, project, identity)
+    if step is None:
         return None
     await payloads.fill(session, [step])
     return (await _completed(session, project, [(step, step.parent_id)]))[0]

@@ -15,6 +15,7 @@ from literal_server import clock
 from literal_server.auth import Authenticate, Visitor
 from literal_server.dashboard import player, sides, text, timeline, views
 from literal_server.errors import Refused
+from literal_server.guard import is_from_own_page
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
 
@@ -99,10 +100,10 @@ def make_templates() -> Environment:
 def routes() -> list[BaseRoute]:
     """The routes of the pages and of their static files."""
     return [
-        Route("/", _behind_door(_home)),
-        Route("/projects/{project}", _behind_door(_home)),
-        Route("/projects/{project}/logs/threads", _behind_door(_threads)),
-        Route("/projects/{project}/logs/threads/{thread:path}", _behind_door(_thread)),
+        Route("/", behind_door(_home)),
+        Route("/projects/{project}", behind_door(_home)),
+        Route("/projects/{project}/logs/threads", behind_door(_threads)),
+        Route("/projects/{project}/logs/threads/{thread:path}", behind_door(_thread)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
 
@@ -110,16 +111,21 @@ def routes() -> list[BaseRoute]:
 async def error_page(request: Request, status: int, reason: str | None = None) -> Response:
     """Answer a page that says what went wrong, in the look of all the others."""
     title, advice = _ERRORS.get(status, _ERRORS[500 if status >= 500 else 400])
-    return _render(request, "error.html", {"status": status, "title": title, "advice": reason or advice}, status)
+    return render(request, "error.html", {"status": status, "title": title, "advice": reason or advice}, status)
 
 
-def _behind_door(page: Page) -> Page:
+def behind_door(page: Page) -> Page:
+    """Let only those to a page whom the embedder lets in, in this project only; forms only from our own pages."""
+
     async def opened(request: Request) -> Response:
         authenticate = request.app.state.authenticate
         visitor = await authenticate(request)
         if visitor is None:
             return await _turned_away(request, authenticate)
         request.state.visitor = visitor
+        public = request.app.state.api.settings.public_url
+        if request.method == "POST" and not is_from_own_page(request.scope, public):
+            return await error_page(request, 403, "The form was not sent by a page of this server.")
         project = request.path_params.get("project")
         if project not in (None, request.app.state.api.project):
             return await error_page(request, 404)
@@ -142,14 +148,14 @@ async def _turned_away(request: Request, authenticate: Authenticate) -> Response
     return response
 
 
-def _owner(request: Request) -> str | None:
+def owner_of(request: Request) -> str | None:
     """Return whose threads alone the visitor may read, None for everybody's."""
     visitor: Visitor = request.state.visitor
     return None if visitor.sees_all else visitor.name
 
 
 async def _home(request: Request) -> Response:
-    return RedirectResponse(f"{_root(request)}/projects/{request.app.state.api.project}/logs/threads", 307)
+    return RedirectResponse(f"{root_of(request)}/projects/{request.app.state.api.project}/logs/threads", 307)
 
 
 async def _threads(request: Request) -> Response:
@@ -161,11 +167,11 @@ async def _threads(request: Request) -> Response:
     try:
         async with api.database.reading() as session:
             page = await views.list_lines(
-                session, api.project, api.settings, wanted, query, clock.now(), owner=_owner(request)
+                session, api.project, api.settings, wanted, query, clock.now(), owner=owner_of(request)
             )
     except QueryError as mistake:
-        return _render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
-    return _render(request, "threads.html", shown | {"page": page})
+        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
+    return render(request, "threads.html", shown | {"page": page})
 
 
 async def _thread(request: Request) -> Response:
@@ -176,7 +182,7 @@ async def _thread(request: Request) -> Response:
     if reading not in READINGS:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     async with api.database.reading() as session:
-        page = await views.read_thread(session, api.project, thread_id, current, now, _owner(request))
+        page = await views.read_thread(session, api.project, thread_id, current, now, owner_of(request))
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
     template = api.settings.chat_url
@@ -189,13 +195,14 @@ async def _thread(request: Request) -> Response:
         shown["recording"] = player.record(page.roots, until)
     elif reading != "transcript":
         shown["timeline"] = timeline.lay_out(page.roots, until)
-    return _render(request, "thread.html", shown)
+    return render(request, "thread.html", shown)
 
 
-def _render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+def render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    """Answer a page made from a template."""
     api = getattr(request.app.state, "api", None)
     shared = {
-        "root": _root(request),
+        "root": root_of(request),
         "project": api.project if api else "",
         "visitor": getattr(request.state, "visitor", None),
     }
@@ -203,11 +210,12 @@ def _render(request: Request, template: str, values: Mapping[str, Any], status: 
     return HTMLResponse(html, status, HEADERS)
 
 
-def _root(request: Request) -> str:
+def root_of(request: Request) -> str:
+    """Return the path under which the application is mounted, without a slash at the end."""
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def _address(request: Request) -> str:
     public = request.app.state.api.settings.public_url
     own = f"{request.url.scheme}://{request.url.netloc}"
-    return (public.rstrip("/") if public else own) + _root(request)
+    return (public.rstrip("/") if public else own) + root_of(request)

@@ -156,11 +156,12 @@ async def list_lines(
     page = await threads.list_page(
         session, project, settings, request, given_filters=theirs, given_order=newest, condition=condition
     )
-    lines = await _lines(session, project, page.rows, now)
+    lines = await lines_of(session, project, page.rows, now)
     return paging.Page(lines, page.cursors, page.has_next, page.has_previous, page.total)
 
 
-async def _lines(session: AsyncSession, project: str, found: Sequence[Thread], now: int) -> list[ThreadLine]:
+async def lines_of(session: AsyncSession, project: str, found: Sequence[Thread], now: int) -> list[ThreadLine]:
+    """Answer threads as lines of a list."""
     users = await threads.participants_of(session, project, found)
     identifiers = {identity: user.identifier for identity, user in users.items()}
     return [
@@ -178,7 +179,7 @@ async def read_thread(
     thread = await threads.find(session, project, thread_id)
     if thread is None:
         return None
-    line = (await _lines(session, project, [thread], now))[0]
+    line = (await lines_of(session, project, [thread], now))[0]
     if owner is not None and line.user != owner:
         return None
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]

@@ -1,0 +1,62 @@
+"""The page of deleted threads, with the way back for each, and the whole of what is too large for a page."""
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from literal_server import clock, deletions, payloads, purge, steps, threads
+from literal_server.dashboard import views
+from literal_server.dashboard.pages import HEADERS, PAGE_SIZE, behind_door, error_page, owner_of, render, root_of
+from literal_server.paging import Page, PageRequest
+
+
+def routes() -> list[Route]:
+    """The routes, to stand before those of the threads."""
+    return [
+        Route("/projects/{project}/logs/deleted", behind_door(_deleted), methods=["GET"]),
+        Route("/projects/{project}/logs/deleted/{thread:path}", behind_door(_restore), methods=["POST"]),
+        Route("/projects/{project}/logs/payloads", behind_door(_payload), methods=["GET"]),
+    ]
+
+
+async def _deleted(request: Request) -> Response:
+    if owner_of(request) is not None:
+        return await error_page(request, 403)
+    api = request.app.state.api
+    after, before = request.query_params.get("after"), request.query_params.get("before")
+    wanted = PageRequest(last=PAGE_SIZE, before=before) if before else PageRequest(first=PAGE_SIZE, after=after)
+    now, days = clock.now(), api.settings.purge_after_days
+    async with api.database.reading() as session:
+        found = await deletions.list_threads(session, api.project, api.settings, wanted)
+        lines = await views.lines_of(session, api.project, found.rows, now)
+    page = Page(lines, found.cursors, found.has_next, found.has_previous, found.total)
+    ends = {row.id: (row.deleted_at or 0) + days * purge.DAY for row in found.rows}
+    return render(request, "deleted.html", {"page": page, "days": days, "ends": ends, "now": now})
+
+
+async def _restore(request: Request) -> Response:
+    if owner_of(request) is not None:
+        return await error_page(request, 403)
+    api = request.app.state.api
+    thread_id = request.path_params["thread"]
+    async with api.database.writing() as session:
+        await deletions.restore(session, api.project, "thread", thread_id)
+    home = f"{root_of(request)}/projects/{quote(api.project, safe='')}/logs/threads"
+    return RedirectResponse(f"{home}/{quote(thread_id, safe='')}", 303)
+
+
+async def _payload(request: Request) -> Response:
+    api, owner = request.app.state.api, owner_of(request)
+    async with api.database.reading() as session:
+        found = await steps.find_row(session, api.project, request.query_params.get("step", ""))
+        thread = await threads.find(session, api.project, found.thread_id) if found and found.thread_id else None
+        if owner is not None:
+            users = await threads.participants_of(session, api.project, [thread] if thread else [])
+            found = found if any(user.identifier == owner for user in users.values()) else None
+        content = await payloads.read_one(session, found, request.query_params.get("name", "")) if found else None
+    if content is None:
+        return await error_page(request, 404)
+    headers = HEADERS | {"content-disposition": 'attachment; filename="value.json"'}
+    return Response(content, media_type="application/json", headers=headers)
