@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from literal_server.commands import access, deleted, exchange, people, serve
+from literal_server.commands import access, deleted, demo, exchange, people, serve
 from literal_server.commands.environment import Environment
 from literal_server.errors import ServerError
 from literal_server.settings import explain
@@ -29,6 +29,7 @@ COMMANDS: Sequence[tuple[str, str, Add]] = (
     ("users", "say who may read the pages", people.add_users),
     ("export", "write the data of a project to a file or to the output", exchange.add_export),
     ("import", "read an export, or threads saved through a Literal SDK", exchange.add_import),
+    ("demo-data", "fill a project with threads to look around in", demo.add_demo_data),
     ("restore", "list what was deleted, and bring it back", deleted.add_restore),
     ("purge", "remove what was deleted for good, without waiting", deleted.add_purge),
     ("migrate", "bring the database to the newest form; serve does so by itself", serve.add_migrate),

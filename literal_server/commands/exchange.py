@@ -144,7 +144,7 @@ def _source(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
 async def _take_in(
     environment: Environment, arguments: argparse.Namespace, stream: BinaryIO, size: int | None
 ) -> Report:
-    limits = Limits(_LINE_PER_BODY * environment.max_body_bytes, environment.max_nesting)
+    limits = Limits(_LINE_PER_BODY * environment.max_body_bytes, environment.max_nesting, environment.max_id_length)
     async with opened(environment) as database:
         async with database.reading() as session:
             project = await projects.named(session, arguments.project)

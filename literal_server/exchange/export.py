@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, tree
+from literal_server import clock, filters, payloads, tree
 from literal_server.db import Database
 from literal_server.exchange import lines
 from literal_server.tables import (
@@ -140,6 +140,7 @@ async def _threads(database: Database, selection: Selection) -> AsyncIterator[Li
     told: set[str] = set()
     async for session, found in pages(database, Thread, selection.threads(), _THREADS_AT_ONCE):
         named = (Participant.id.in_({thread.participant_id for thread in found}), *selection.of(Participant))
+        await payloads.fill(session, found, limited=False)
         users = {user.id: user for user in await session.scalars(select(Participant).where(*named))}
         for thread in found:
             user = users.get(thread.participant_id or "")
@@ -182,6 +183,7 @@ async def _steps_of(session: AsyncSession, selection: Selection, thread: Thread)
 async def _step_lines(
     session: AsyncSession, selection: Selection, steps: Sequence[Step], parents: Mapping[str, str | None]
 ) -> list[Line]:
+    await payloads.fill(session, steps, limited=False)
     identities = [step.id for step in steps]
     belongings: dict[str, dict[str, list[Line]]] = {step.id: {} for step in steps}
     tables: tuple[tuple[str, Any], ...] = (("scores", Score), ("attachments", Attachment))

@@ -52,10 +52,11 @@ KINDS: Mapping[str, type[Base]] = {
 _DERIVED: Mapping[type[Base], Container[str]] = {
     Thread: {
         "last_activity", "first_start", "last_end", "token_count", "cost", "error_count", "turn_count", "open_count",
+        "payloads",
     },
     Step: {
         "is_error", "model", "provider", "input_tokens", "output_tokens", "token_count", "duration", "cost",
-        "prompt_id",
+        "prompt_id", "payloads",
     },
 }  # fmt: skip
 _OBJECTS = {"settings", "variablesDefaultValues", "metadata"}

@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import defer
 
-from literal_server import clock, json_text, tree
+from literal_server import clock, json_text, payloads, tree
 from literal_server.db import Database
 from literal_server.exchange.export import Line, Selection, pages
 from literal_server.tables import Participant, Step, Thread
@@ -20,7 +19,8 @@ async def export_messages(database: Database, selection: Selection) -> AsyncIter
     async for session, found in pages(database, Thread, selection.threads(), _THREADS_AT_ONCE):
         for thread in found:
             here = (*selection.of(Step), Step.thread_id == thread.id)
-            steps = (await session.scalars(select(Step).options(defer(Step.generation)).where(*here))).all()
+            steps = (await session.scalars(select(Step).where(*here))).all()
+            await payloads.fill(session, steps, limited=False)
             user = await session.get(Participant, (thread.project_id, thread.participant_id or ""))
             messages = messages_of([step for step, _ in tree.arrange(steps, {})])
             session.expunge_all()
@@ -64,12 +64,12 @@ class _Told:
 
     def run(self, step: Step) -> None:
         self._flush()
-        history, question = _messages_in(step.input, "history"), _value(step.input, "message")
+        history, question = _messages_in(step.input, "history"), _question(step.input)
         if history is not None:
             self._messages = [*history]
-        if isinstance(question, dict):
-            if self._messages and self._messages[-1].get("role") == "user" and history is None:
-                self._messages.pop()  # the same question, as the chat showed it
+        elif question is not None and self._messages and self._messages[-1].get("role") == "user":
+            self._messages.pop()  # the same question, as the chat showed it
+        if question is not None:
             self._messages.append(question)
         self._messages += _messages_in(step.output, "messages") or []
 
@@ -109,6 +109,13 @@ def _is_superseded(step: Step) -> bool:
 
 def _value(value: Any, key: str) -> Any:
     return value.get(key) if isinstance(value, dict) else None
+
+
+def _question(run_input: Any) -> dict[str, Any] | None:
+    message, content = _value(run_input, "message"), _value(run_input, "content")
+    if isinstance(message, dict):
+        return message
+    return {"role": "user", "content": content} if isinstance(content, str) else None
 
 
 def _messages_in(value: Any, key: str) -> list[dict[str, Any]] | None:

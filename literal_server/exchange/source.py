@@ -25,14 +25,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a line may be (bytes), and how deep its values may be nested."""
+    """How long a line may be (bytes), how deep its values may be nested, how long an id may be (characters)."""
 
     line_bytes: int
     nesting: int
+    id_length: int
 
 
 def read(stream: BinaryIO, limits: Limits) -> Iterator[Row]:
     """Yield the rows of a file. Lines are read one by one; a document is read whole, if it is not too large."""
+    for row in _read(stream, limits):
+        if any(_is_long_id(*one, limits) for one in (row.line or {}).items()):
+            yield Row(row.place, row.size, problem=f"An id has at most {limits.id_length} characters.")
+        else:
+            yield row
+
+
+def _read(stream: BinaryIO, limits: Limits) -> Iterator[Row]:
     first = stream.readline(limits.line_bytes + 1)
     if not _opens_document(first, limits):
         yield from _read_lines(first, stream, limits)
@@ -84,6 +93,10 @@ def _parse(text: bytes, limits: Limits) -> tuple[Any, str]:
     if json_text.is_nested_deeper(value, limits.nesting):
         return None, f"It is nested more than {limits.nesting} levels deep."
     return value, ""
+
+
+def _is_long_id(name: str, value: Any, limits: Limits) -> bool:
+    return isinstance(value, str) and name.endswith(("id", "Id", "identifier")) and len(value) > limits.id_length
 
 
 def _rows(place: str, value: Any) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import ingest, json_text, participants, rows, totals
+from literal_server import ingest, json_text, participants, payloads, rows, totals
 from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.lines import moment, text
@@ -94,7 +94,9 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     thread = await totals.ensure_thread(session, project, identity, environment)
     is_new = known is None
     thread.name = thread.name or text(line, "name")
-    thread.metadata_ = {**metadata, **thread.metadata_}
+    await payloads.fill(session, [thread], limited=False)
+    merged = {"metadata": {**metadata, **thread.metadata_}}
+    thread.metadata_ = (await payloads.spill(session, thread, merged))["metadata"]
     thread.tags = thread.tags or tags or []
     thread.participant_id = thread.participant_id or await _participant_of(session, project, line)
     if is_new:

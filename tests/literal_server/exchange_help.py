@@ -14,7 +14,7 @@ from literal_server.exchange.importing import Import, Report
 from literal_server.exchange.source import Limits, Row, read
 from literal_server.tables import Project
 
-LIMITS = Limits(line_bytes=1_000_000, nesting=50)
+LIMITS = Limits(line_bytes=1_000_000, nesting=50, id_length=1_000)
 PROJECT = Project(id="p-1", name="p", created_at=1)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from literal_server import deletions, ingest, steps, threads
+from literal_server import deletions, ingest, payloads, steps, threads
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.exchange.messages import messages_of
@@ -43,7 +43,8 @@ async def make_store(tmp_path: Path, migrated: Path, anyio_backend: str) -> Asyn
     def make() -> Database:
         path = tmp_path / f"{len(opened)}.db"
         shutil.copy(migrated, path)
-        opened.append(Database(path))
+        store = payloads.PayloadStore(tmp_path / f"{len(opened)}", 400, 600, 10**9)
+        opened.append(Database(path, session_info={payloads.STORE: store}))
         return opened[-1]
 
     yield make
@@ -58,7 +59,9 @@ async def fill(database: Database) -> None:
         await threads.upsert(
             session, PROJECT.id, "t", ThreadReport(ODD, {"a": {"b": [1, 2.5, None]}}, "ada", ["x", ODD]), "dev"
         )
-        await threads.upsert(session, PROJECT.id, "empty", ThreadReport(metadata={"k": ODD}, participant="bob"))
+        await threads.upsert(
+            session, PROJECT.id, "empty", ThreadReport(metadata={"k": ODD, "large": "w" * 999}, participant="bob")
+        )
         for one in (
             report(id="child", thread_id="t", parent_id="run", root_run_id="run", type="tool", name="", input=[1],
                    output={"content": ODD}, error="it broke", start_time=MOMENT + 5, end_time=MOMENT + 9),
@@ -69,6 +72,8 @@ async def fill(database: Database) -> None:
                                "duration": 1.25, "messages": [{"role": "user", "content": ODD, "extra": {"deep": []}}]},
                    scores=[{"id": "s1", "name": "ok", "type": "AI", "value": 0.1, "tags": ["t"], "scorer": "judge"}],
                    attachments=[{"id": "a1", "name": "a.txt", "mime": "text/plain", "url": "https://x.test/a"}]),
+            report(id="large", thread_id="t", type="tool", output={"content": "x" * 3_000}, metadata={"m": "y" * 900},
+                   generation={"messages": [{"role": "user", "content": "z" * 2_000}]}),
             report(id="open", thread_id="t", type="run", start_time=MOMENT + 20),
             report(id="ü/ä ?", thread_id="id with blanks/and#more", type="user_message", output={"content": "hi"}),
             report(id="alone", type="run", input=False, output=None, start_time=1, end_time=-1),
@@ -160,7 +165,7 @@ async def test_a_filter_takes_some_threads(make_store: Callable[[], Database]) -
     assert told[0]["filters"] == [{"field": "tags", "operator": "in", "value": ["x"]}]
     assert [line["id"] for line in told if line["kind"] == "thread"] == ["t"]
     assert [line["identifier"] for line in told if line["kind"] == "participant"] == ["ada"]
-    assert told[-1]["counts"] == {"participant": 1, "thread": 1, "step": 5}
+    assert told[-1]["counts"] == {"participant": 1, "thread": 1, "step": 6}
     with pytest.raises(Refused, match="no filter field"):
         await export_all(store, filters=[{"field": "colour", "operator": "eq", "value": 1}])
 
@@ -203,8 +208,8 @@ async def test_nobody_comes_back_by_an_import(make_store: Callable[[], Database]
     before = await everything(new)
     report, words = await take_in(new, told)
 
-    assert report.refused == 6
-    assert sum("restore it first" in word for word in words) == 6
+    assert report.refused == 7
+    assert sum("restore it first" in word for word in words) == 7
     assert await everything(new) == before
     async with new.writing() as session:
         await deletions.restore(session, PROJECT.id, "thread", "t")
@@ -266,6 +271,7 @@ async def test_odd_payloads_survive(
         (b'{"kind": "bomb", "id": "x"}', ["line 1: It is neither a line of an export nor a thread or a step."]),
         (b'{"type": "run", "id": 7}', ["line 1: id is missing or no text."]),
         (b'{"type": "run", "id": ""}', ["line 1: id is missing or no text."]),
+        (b'[{"type": "run", "id": "' + b"x" * 1_001 + b'"}]', ["line 1, item 1: An id has at most 1000 characters."]),
         (b'{"type": "sleep", "id": "s"}', ["line 1: There is no type of step 'sleep'."]),
         (b'{"type": "run", "id": "s", "startTime": 5}', [f"line 1: startTime: {NO_MOMENT}, not 5."]),
         (b'{"type": "run", "id": "s", "tags": [1]}', ["line 1: tags holds something else than texts."]),
