@@ -22,9 +22,9 @@ from chainlit.types import ThreadDict
 
 from chat.approval import DECIDE, decide
 from chat.screen import AGAIN
+from chat.sessions import cleaned, keep_to_own_thread
 from chat.sign_in import PasswordSignIn, read_claim
 from chat.tabs import NOT_RECORDED, Tabs, user_of
-from doors import caller
 from recording.chainlit_layer import ChainlitLayer
 from wiring import LITERAL_PATH, LOCAL_USER, House, wire
 
@@ -109,18 +109,18 @@ def data_layer() -> ChainlitLayer | None:
     """Return the layer behind sidebar and resume; without recording there is none (and no other by environment)."""
     if house.kept.api is None or house.kept.outbox is None:
         return None
-    return ChainlitLayer(house.kept.api, house.kept.outbox, forget, house.review_url)
+    return ChainlitLayer(house.kept.api, house.kept.outbox, forget, house.review_url, house.kept.caller)
 
 
 if house.logins:
     # Not by Chainlit's decorator: that would turn the refusal of too many attempts into a wrong password.
-    config.code.password_auth_callback = PasswordSignIn(house.logins).log_in
+    config.code.password_auth_callback = PasswordSignIn(house.logins, house.kept.caller).log_in
 else:
 
     @cl.header_auth_callback
     async def sign_in(_headers: Any) -> cl.User | None:
         """Sign in the browser of this machine by itself."""
-        return cl.User(identifier=LOCAL_USER) if caller.get().at_machine else None
+        return cl.User(identifier=LOCAL_USER) if house.kept.caller.get().at_machine else None
 
 
 @cl.set_starters
@@ -192,7 +192,9 @@ async def on_decision(action: cl.Action) -> dict[str, str | None]:
 async def connect(socket_id: str, environ: dict[str, Any], auth: dict[str, Any]) -> bool:
     """Let a tab in. One that comes back has its thread already: it must not have to wait for the record again."""
     known = WebsocketSession.get_by_id(str(auth.get("sessionId")))
-    return bool(await chainlit.socket.connect(socket_id, environ, {**auth, "threadId": None} if known else auth))
+    accepted = await chainlit.socket.connect(socket_id, environ, {**auth, "threadId": None} if known else auth)
+    await keep_to_own_thread(WebsocketSession.require(socket_id))
+    return bool(accepted)
 
 
 async def connected(socket_id: str) -> None:
@@ -218,12 +220,20 @@ async def edit_message(socket_id: str, payload: Any) -> None:
         await tabs.edit(session, str(message.get("id")), message["output"])
 
 
+async def take_question(socket_id: str, payload: Any) -> None:
+    """Take a question from a page, as what it is."""
+    session = WebsocketSession.require(socket_id)
+    if question := await cleaned(session, payload):
+        await chainlit.socket.message(socket_id, question)
+
+
 async def refuse_event(socket_id: str, *_data: Any) -> None:
     """Do nothing: Chainlit takes these events although the features behind them are switched off."""
     logger.warning("Socket %s sent an event of a feature that is off", socket_id)
 
 
 sio.on("connect", connect)
+sio.on("client_message", take_question)
 sio.on("connection_successful", connected)
 sio.on("stop", stop_turn)
 sio.on("edit_message", edit_message)

@@ -26,8 +26,11 @@ class Caller:
 
 
 NOBODY = Caller()
-caller: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
-"""The caller of the request or socket that is being answered."""
+
+
+def new_caller() -> ContextVar[Caller]:
+    """Return what tells whom the request or socket comes from that is being answered; a process has one."""
+    return ContextVar("caller", default=NOBODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Doorkeeper:
 
     Args:
         app: what stands behind.
+        caller: where to say who it is.
         read_claim: reads a request's session token.
         logins: whom to let in by password; None where the browser of this machine signs in by itself.
         local_user: the name under which it does.
@@ -61,6 +65,7 @@ class Doorkeeper:
         self,
         app: ASGIApp,
         *,
+        caller: ContextVar[Caller],
         read_claim: ReadClaim,
         logins: Logins | None,
         local_user: str,
@@ -68,6 +73,7 @@ class Doorkeeper:
         secure_host: str | None,
     ) -> None:
         self._app = app
+        self._caller = caller
         self._read_claim = read_claim
         self._logins = logins
         self._local = Caller(local_user, sees_all=True)
@@ -84,7 +90,7 @@ class Doorkeeper:
                 if known or not claim:
                     break
                 scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != carrier]}
-            caller.set(replace(known or NOBODY, network=_network(scope), at_machine=self._is_local(scope)))
+            self._caller.set(replace(known or NOBODY, network=_network(scope), at_machine=self._is_local(scope)))
             if self._secure_host and Headers(scope=scope).get("host", "").partition(":")[0] == self._secure_host:
                 send = _SecureCookies(send)
         await self._app(scope, receive, send)

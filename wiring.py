@@ -8,9 +8,10 @@ import os
 import secrets
 import sqlite3
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import httpx
 from fastapi import FastAPI
@@ -27,7 +28,9 @@ from agent.model import ChatModel, openai_client
 from agent.model_list import ModelList
 from agent.offline import offline_model
 from agent.toolbox import Toolbox
-from doors import Doorkeeper, ReadClaim, caller, is_loopback
+from chat.feedback import FeedbackRoutes
+from chat.routes import shut_routes
+from doors import Caller, Doorkeeper, ReadClaim, is_loopback, new_caller
 from health import Health
 from literal_server.app import create_app
 from literal_server.auth import Visitor
@@ -39,6 +42,7 @@ from local_assets import LocalAssets
 from logins import HASHER, Login, LoginError, Logins, PasswordFile
 from process import Process
 from recording.client import LiteralAPI
+from recording.feedback import Feedback
 from recording.history import RecordedThread, find_thread
 from recording.outbox import Outbox
 from recording.outbox_store import FILE_NAME
@@ -52,7 +56,7 @@ FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it whe
 LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
 FLUSH_SECONDS = 5.0
-OUR_ROUTES = ("process", "literal", "health")
+OUR_ROUTES = ("process", "literal", "health", "feedback", "shut")
 
 
 class Settings(BaseSettings):
@@ -120,6 +124,8 @@ class Kept:
     lock: object
     logins: Logins | None
     conversations: Conversations
+    caller: ContextVar[Caller] = field(default_factory=new_caller)
+    feedback: Feedback | None = None
     api: LiteralAPI | None = None
     outbox: Outbox | None = None
     literal: Starlette | None = None
@@ -210,6 +216,7 @@ def wire(server: FastAPI, read_claim: ReadClaim) -> House:
         public = parse_origin(settings.public_url) if settings.public_url else None
         server.add_middleware(
             Doorkeeper,
+            caller=kept.caller,
             read_claim=read_claim,
             logins=kept.logins,
             local_user=LOCAL_USER,
@@ -296,27 +303,38 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             metrics_token=settings.metrics_token,
             purge_after_days=settings.purge_after_days,
         )
-        kept.literal = create_app(server_settings, authenticate=_ChatsDoor() if kept.logins else _this_machine)
+        kept.literal = create_app(server_settings, authenticate=(_ChatsDoor if kept.logins else _OpenDoor)(kept.caller))
         transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)
         kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
     try:
         kept.outbox = Outbox(kept.api, settings.data_dir / FILE_NAME, settings.outbox_limit_bytes)
     except sqlite3.Error as error:
         raise SystemExit(f"Verbatim does not start: {FILE_NAME} in DATA_DIR cannot be opened ({error}).") from error
+    kept.feedback = Feedback(
+        kept.api, kept.outbox, lambda user, thread_id: kept.conversations.find(user, thread_id) is not None
+    )
 
 
+@dataclass(frozen=True)
 class _ChatsDoor:
     """Lets those read the review pages who are signed in to the chat, each what the own role allows."""
 
-    sign_in = "/login"
+    caller: ContextVar[Caller]
+    sign_in: ClassVar[str] = "/login"
 
     async def __call__(self, _request: Request) -> Visitor | None:
-        visitor = caller.get()
+        visitor = self.caller.get()
         return Visitor(visitor.name, visitor.sees_all) if visitor.name else None
 
 
-async def _this_machine(_request: Request) -> Visitor | None:
-    return Visitor(LOCAL_USER, sees_all=True) if caller.get().at_machine else None
+@dataclass(frozen=True)
+class _OpenDoor:
+    """Lets the browser of this machine read the review pages, signed in or not."""
+
+    caller: ContextVar[Caller]
+
+    async def __call__(self, _request: Request) -> Visitor | None:
+        return Visitor(LOCAL_USER, sees_all=True) if self.caller.get().at_machine else None
 
 
 def _model(settings: Settings) -> ChatModel:
@@ -359,7 +377,7 @@ def _mount(server: FastAPI, house: House) -> None:
     settings, kept = house.settings, house.kept
 
     def local_user(_request: Request) -> str | None:
-        return LOCAL_USER if kept.logins is None and caller.get().at_machine else None
+        return LOCAL_USER if kept.logins is None and kept.caller.get().at_machine else None
 
     process = Process(
         conversations=kept.conversations,
@@ -372,7 +390,13 @@ def _mount(server: FastAPI, house: House) -> None:
         max_body_bytes=settings.process_max_body_bytes,
         approves_tools=settings.process_approves_tools,
     )
-    ours: list[BaseRoute] = [*process.routes(), *Health(kept.outbox).routes()]
+    feedback = FeedbackRoutes(kept.feedback, kept.caller)
+    ours: list[BaseRoute] = [
+        *process.routes(),
+        *Health(kept.outbox).routes(),
+        *feedback.routes(),
+        *shut_routes(),
+    ]
     if kept.literal:
         ours.append(Mount(LITERAL_PATH, kept.literal, name="literal"))
     others = [route for route in server.router.routes if getattr(route, "name", None) not in OUR_ROUTES]

@@ -1,5 +1,7 @@
 """Signing in to the chat by name and password, and what its session tokens say."""
 
+from contextvars import ContextVar
+
 import chainlit as cl
 from chainlit.auth.cookie import get_token_from_cookies
 from chainlit.auth.jwt import decode_jwt
@@ -8,7 +10,7 @@ from jwt import InvalidTokenError
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
-from doors import Claim, caller
+from doors import Caller, Claim
 from logins import Logins
 from pace import Pace
 
@@ -21,8 +23,9 @@ TRIES_PER_NETWORK = 60
 class PasswordSignIn:
     """Lets in who knows a name and its password, and slows down who tries many."""
 
-    def __init__(self, logins: Logins) -> None:
+    def __init__(self, logins: Logins, caller: ContextVar[Caller]) -> None:
         self._logins = logins
+        self._caller = caller
         self._names = Pace(TRIES_PER_NAME, WINDOW_SECONDS)
         self._networks = Pace(TRIES_PER_NETWORK, WINDOW_SECONDS)
 
@@ -32,7 +35,7 @@ class PasswordSignIn:
         The browser shows the sentence of its status in its own language.
         """
         name = self._logins.name_of(username)[:100]
-        if wait := max(self._networks.take(caller.get().network), self._names.take(name)):
+        if wait := max(self._networks.take(self._caller.get().network), self._names.take(name)):
             raise HTTPException(429, "Too many attempts to sign in.", {"Retry-After": str(wait)})
         login = await self._logins.check(name, password)
         if login is None:

@@ -11,6 +11,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from chainlit.user import PersistedUser, User
 from literalai.my_types import User as StoredUser
 from literalai.observability.thread import Thread
 
+from doors import Caller
 from recording.branches import living
 from recording.client import LiteralAPI, RecordingError, UnreachableError
 from recording.outbox import Outbox
@@ -36,6 +38,7 @@ KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
 STOP_NOTICE = "Task manually stopped."
 STORED_SECONDS = 2.0
 SHORT_SECONDS = 2.0  # for what every page asks first
+STEP_SECONDS = 0.5  # for what a question waits for
 THREAD_SECONDS = 8.0  # for a whole thread, which may be long
 DOWN_SECONDS = 5.0
 LABEL = re.compile(
@@ -64,6 +67,7 @@ class ChainlitLayer(BaseDataLayer):
         outbox: where writes go, so that none is lost while the server is away.
         on_delete: told the id of each thread that a person deletes.
         review_url: tells the address of a thread's review page, with `[thread_id]` and `[step_id]` to fill in.
+        caller: tells who asks: another person's thread is answered as one that is not there.
     """
 
     def __init__(
@@ -72,11 +76,13 @@ class ChainlitLayer(BaseDataLayer):
         outbox: Outbox,
         on_delete: Callable[[str], None],
         review_url: Callable[[], Awaitable[str]],
+        caller: ContextVar[Caller],
     ) -> None:
         self._api = api
         self._outbox = outbox
         self._on_delete = on_delete
         self._find_review_url = review_url
+        self._caller = caller
         self._review_url = ""
         self._users: OrderedDict[str, PersistedUser] = OrderedDict()
         self._down_until = 0.0
@@ -163,9 +169,18 @@ class ChainlitLayer(BaseDataLayer):
         await self._outbox.flush(STORED_SECONDS, thread_id)
 
     async def get_thread_author(self, thread_id: str) -> str:
-        """Return the name of the thread's owner, or an empty text for a thread that is unknown or nobody's."""
-        thread = await self._read(lambda: self._api.get_thread(id=thread_id), THREAD_SECONDS)
-        return (thread.participant_identifier or "") if thread else ""
+        """Return the caller's name for an own thread, an empty text for one that is somebody else's or unknown."""
+        owner = await self._read(lambda: self._api.owner_of_thread(thread_id))
+        return owner if owner == self._caller.get().name else ""
+
+    async def has_step(self, step_id: str) -> bool:
+        """Tell whether there is a step of this id, anybody's; none is known of while the server gives no answer."""
+        if any(step["id"] == step_id for step in self._outbox.waiting_steps()):
+            return True
+        try:
+            return await self._read(lambda: self._api.has_step(step_id), STEP_SECONDS)
+        except RecordingError:
+            return False
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread, after what is still on its way to it."""
@@ -200,34 +215,23 @@ class ChainlitLayer(BaseDataLayer):
         )
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
-        """Return a thread as Chainlit shows it, or None."""
+        """Return a thread of the caller's as Chainlit shows it, or None."""
         thread = await self._read(lambda: self._stored_thread(thread_id), THREAD_SECONDS)
-        return _thread_dict(thread, with_steps=True) if thread else None
+        if thread is None or thread.participant_identifier != self._caller.get().name:
+            return None
+        return _thread_dict(thread, with_steps=True)
 
     async def _stored_thread(self, thread_id: str) -> Thread | None:
         await self._outbox.flush(STORED_SECONDS, thread_id)
         return await self._api.get_thread(id=thread_id)
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
-        """Store a thumb and its comment as a `user-feedback` score and return the score's id."""
-        if feedback.id:
-            await self._api.update_score(
-                id=feedback.id, update_params={"comment": feedback.comment, "value": feedback.value}
-            )
-            return feedback.id
-        score = await self._api.create_score(
-            step_id=feedback.forId,
-            name="user-feedback",
-            type="HUMAN",
-            value=feedback.value,
-            comment=feedback.comment,
-        )
-        return score.id or ""
+        """Do nothing: feedback goes by a route of ours, which knows who gives it. Raises NotImplementedError."""
+        raise NotImplementedError
 
     async def delete_feedback(self, feedback_id: str) -> bool:
-        """Withdraw a thumb."""
-        await self._api.delete_score(id=feedback_id)
-        return True
+        """Do nothing, as above. Raises NotImplementedError."""
+        raise NotImplementedError
 
     async def create_element(self, element: Element) -> None:
         """Do nothing: file elements are switched off until attachments have a road of their own."""
@@ -296,9 +300,22 @@ def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
         "userIdentifier": thread.participant_identifier,
         "tags": thread.tags,
         "metadata": thread.metadata or {},
-        "steps": [chainlit_step(step.to_dict()) for step in living(thread.steps or [])] if with_steps else [],
+        "steps": _with_thumbs([chainlit_step(step.to_dict()) for step in living(thread.steps or [])])
+        if with_steps
+        else [],
         "elements": [],
     }
+
+
+def _with_thumbs(steps: list[StepDict]) -> list[StepDict]:
+    """Show the thumb of each answer at its run as well: there the browser looks for it."""
+    runs = {step["id"]: step for step in steps if step["type"] == "run"}
+    for step in steps:
+        run = runs.get(step.get("parentId") or "")
+        if run and step["type"] == "assistant_message":
+            thumb = step.get("feedback")
+            run["feedback"] = {**thumb, "forId": run["id"]} if thumb else None  # the last answer's is the run's
+    return steps
 
 
 def chainlit_step(step: Mapping[str, Any]) -> StepDict:

@@ -11,6 +11,9 @@ from literalai.api.helpers.gql import steps_query_builder, steps_variables_build
 # A wrong key or address is mended by its owner, not by throwing away what could not be sent with it.
 NOT_NOW = (401, 403, 404, 405, 407, 408, 425, 429, 503)
 
+_STEP = "query KnownStep($id: String!) { step(id: $id) { id } }"
+_OWNER = "query ThreadOwner($id: String!) { threadDetail(id: $id) { id participant { identifier } } }"
+
 
 class RecordingError(ConnectionError):
     """The recording server could not be asked, or did not do what it was asked.
@@ -92,6 +95,20 @@ class LiteralAPI(AsyncLiteralAPI):
         except httpx.TransportError as error:
             raise FailedError(f"could not {description}: {error or type(error).__name__}") from error
         return _checked(description, response)
+
+    async def owner_of_thread(self, thread_id: str) -> str:
+        """Return the name of a thread's participant, empty for a thread that is nobody's or not there.
+
+        Raises RecordingError.
+        """
+        answer = await self.make_gql_call("find a thread's owner", _OWNER, {"id": thread_id})
+        thread = (answer.get("data") or {}).get("threadDetail") or {}
+        return str((thread.get("participant") or {}).get("identifier") or "")
+
+    async def has_step(self, step_id: str) -> bool:
+        """Tell whether a step of this id is stored. Raises RecordingError."""
+        answer = await self.make_gql_call("look for a step", _STEP, {"id": step_id})
+        return bool((answer.get("data") or {}).get("step"))
 
     async def project_id(self) -> str:
         """Return the project that the key belongs to (`POST /api/my-project`)."""

@@ -94,6 +94,18 @@ class Outbox:
         """Put the deletion of a step."""
         self._put("deletion", self._lanes.lane_of(step_id), step_id, {})
 
+    def put_score_deletion(self, score_id: str, thread_id: str) -> None:
+        """Put the deletion of a score, to follow all else that was put of its thread."""
+        self._put("score deletion", thread_id, score_id, {})
+
+    def waiting_steps(self) -> list[Mapping[str, Any]]:
+        """Return the reports of steps that are not known to be stored yet."""
+        return [update.body for update in self._lanes if update.kind == "step"]
+
+    def waiting_score_deletions(self) -> set[str]:
+        """Return the ids of the scores that are to be deleted."""
+        return {update.key for update in self._lanes if update.kind == "score deletion"}
+
     def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any]) -> None:
         self._number += 1
         update = Update(self._number, lane, kind, key, body, time.time())
@@ -215,6 +227,8 @@ class Outbox:
                 )
             case "deletion":
                 await self._api.delete_step(id=first.key)
+            case "score deletion":
+                await self._api.delete_score(id=first.key)
         return [None]
 
     async def _rest(self, error: Exception, at_least: float = 0.0) -> None:

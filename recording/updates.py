@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["step", "thread", "deletion"]
+Kind = Literal["step", "thread", "deletion", "score deletion"]
 Body = dict[str, Any]
 
 
@@ -48,7 +48,7 @@ class Update:
         """Return what it is, for the log and for people who look after dead letters."""
         if self.kind == "step":
             return f"{self.body.get('type') or 'step'} {self.key} of thread {self.lane}"
-        return f"thread {self.key}" if self.kind == "thread" else f"deletion of step {self.key}"
+        return f"deletion of step {self.key}" if self.kind == "deletion" else f"{self.kind} {self.key}"
 
 
 def as_json(body: Mapping[str, Any]) -> str:

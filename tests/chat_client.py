@@ -22,8 +22,9 @@ class ChatTab:
     ) -> None:
         self.url = url
         self.thread_id = thread_id
-        self._login = login
         self.session_id = str(uuid.uuid4())
+        self._login = login
+        self._opens_with = "resume_thread" if thread_id else "first_hook_done"
         self.events: list[tuple[str, Any]] = []
         self._headers = headers
         self._news = asyncio.Condition()
@@ -31,6 +32,11 @@ class ChatTab:
         self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self._socket = socketio.AsyncClient(http_session=self._http, reconnection=False)
         self._socket.on("*", self._note)
+
+    def expecting(self, event: str) -> Self:
+        """Wait for this event when the tab opens, instead of what a thread opens with."""
+        self._opens_with = event
+        return self
 
     async def __aenter__(self) -> Self:
         form = {"username": self._login[0], "password": self._login[1]} if self._login else None
@@ -46,8 +52,10 @@ class ChatTab:
 
     async def _connect(self) -> None:
         await self._open_socket()
-        await self.heard("resume_thread" if self.thread_id else "first_hook_done")
-        resumed = next((n for n, (name, _) in enumerate(self.events) if name == "resume_thread"), len(self.events))
+        await self.heard(self._opens_with)
+        resumed = next(
+            (n for n, (name, _) in enumerate(self.events) if name.startswith("resume_thread")), len(self.events)
+        )
         self.events[:] = self.events[resumed:]
 
     async def _open_socket(self) -> None:

@@ -21,13 +21,20 @@ FOREIGN = [
 OURS = [("POST", "/process/"), ("POST", "/process"), ("GET", "/literal/"), ("POST", "/literal/api/graphql")]
 
 
+def chainlits_routes() -> list[tuple[str, str]]:
+    """Return (method, path) of all of Chainlit's routes but the socket's."""
+    found: list[tuple[str, str]] = []
+    for route in [*chainlit_app.routes, *chainlit_router.routes]:
+        path, methods = getattr(route, "path", None), set(getattr(route, "methods", None) or {"GET"})
+        if path and not path.startswith("/ws/"):
+            found += [(method, path) for method in sorted(methods) if method != "HEAD" or "GET" not in methods]
+    return found
+
+
 def every_route() -> list[tuple[str, str]]:
     """Return (method, path) of all of Chainlit's routes and ours, with something in the place of parameters."""
     theirs = [
-        (method, re.sub(r"{[^}]*}", "x", path))
-        for route in [*chainlit_app.routes, *chainlit_router.routes]
-        if (path := getattr(route, "path", None))
-        for method in sorted(getattr(route, "methods", None) or {"GET"})
+        (method, re.sub(r"{[^}]*}", "x", path)) for method, path in [*chainlits_routes(), ("GET", "/ws/socket.io")]
     ]
     return sorted(set(theirs + OURS))
 

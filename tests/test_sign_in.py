@@ -1,7 +1,6 @@
 """Signing in by password, in the running app: who comes in, what each may see, and when a session ends."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -11,48 +10,23 @@ from literalai.api import LiteralAPI
 from chat.sign_in import TRIES_PER_NAME
 from logins import PasswordFile, new_login
 from tests.app_process import AppProcess
-from tests.chat_client import ChatTab
+from tests.people import let_in, password_of, signed_in, start_with, tab_of
 
 pytestmark = pytest.mark.anyio
-
-PEOPLE = {"ada": "user", "bob": "user", "rev": "reviewer"}
-KEY = "process-secret-word"
-
-
-def password_of(name: str) -> str:
-    """Return the password that the tests have given somebody."""
-    return f"{name}'s own password"
-
-
-def let_in(data: Path, *names: str) -> PasswordFile:
-    """Write people into the password file of a data folder."""
-    file = PasswordFile(data)
-    with file.change() as logins:
-        logins.update({name: new_login(password_of(name), PEOPLE.get(name, "user")) for name in names})  # type: ignore[arg-type]
-    return file
 
 
 @pytest.fixture(scope="module")
 def app_with_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
     """The app with a password file of three."""
     data = tmp_path_factory.mktemp("people") / "data"
-    let_in(data, *PEOPLE)
-    process = AppProcess(data, settings={"PROCESS_API_KEY": KEY}).start()
+    process = start_with(data, "ada", "bob", "rev")
     yield process
     process.stop()
 
 
-@contextmanager
-def signed_in(app: AppProcess, name: str) -> Iterator[httpx.Client]:
-    """Give a browser in which somebody has signed in."""
-    with httpx.Client(base_url=app.url, timeout=30) as http:
-        http.post("/login", data={"username": name, "password": password_of(name)}).raise_for_status()
-        yield http
-
-
 async def ask_as(app: AppProcess, name: str, question: str) -> str:
     """Ask one question in a new thread, and return the thread's id."""
-    async with ChatTab(app.url, login=(name, password_of(name))) as tab:
+    async with tab_of(app, name) as tab:
         await tab.ask(question)
         return await tab.thread()
 
@@ -133,8 +107,7 @@ async def test_a_session_of_the_machine_ends_with_the_first_passwords(tmp_path: 
         http.post("/auth/header").raise_for_status()
         token = http.cookies["access_token"]
     app.stop()
-    let_in(tmp_path / "data", "ada", "local")
-    app = AppProcess(tmp_path / "data", settings={"PROCESS_API_KEY": KEY}).start()
+    app = start_with(tmp_path / "data", "ada", "local")
     status = httpx.get(f"{app.url}/user", cookies={"access_token": token}).status_code
     app.stop()
 

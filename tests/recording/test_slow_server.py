@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from doors import new_caller
 from recording import chainlit_layer
 from recording.chainlit_layer import ChainlitLayer
 from recording.client import LiteralAPI, UnreachableError
@@ -47,7 +48,8 @@ async def test_after_one_question_without_an_answer_nobody_waits(
     """The first question waits for its time; those after it fail at once, until the server is asked again."""
     monkeypatch.setattr(chainlit_layer, "SHORT_SECONDS", 0.3)
     api = LiteralAPI(deaf.url, "key")
-    layer = ChainlitLayer(api, Outbox(api, tmp_path / "outbox.db"), lambda thread: None, api.project_id)
+    outbox = Outbox(api, tmp_path / "outbox.db")
+    layer = ChainlitLayer(api, outbox, lambda thread: None, api.project_id, new_caller())
 
     user = await layer.get_user("ada")
     assert user
