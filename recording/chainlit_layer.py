@@ -177,9 +177,12 @@ class ChainlitLayer(BaseDataLayer):
         """Tell whether there is a step of this id, anybody's; none is known of while the server gives no answer."""
         if any(step["id"] == step_id for step in self._outbox.waiting_steps()):
             return True
+        if time.monotonic() < self._down_until:
+            return False
         try:
-            return await self._read(lambda: self._api.has_step(step_id), STEP_SECONDS)
-        except RecordingError:
+            async with asyncio.timeout(STEP_SECONDS):  # too short to call the server down after it
+                return await self._api.has_step(step_id)
+        except (TimeoutError, httpx.TransportError, RecordingError):
             return False
 
     async def delete_thread(self, thread_id: str) -> None:
