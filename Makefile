@@ -1,10 +1,10 @@
 # `make help` says what there is. Everything is set up by itself, in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run test test-kills lint lock clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\): ## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
 
 run: ## Start the app at http://localhost:8000 (PORT, HOST)
 	@scripts/setup run
@@ -14,6 +14,10 @@ test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytes
 	@scripts/setup dev
 	@.venv/bin/python -m tests.browser.chromium
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-kills: ## Kill app and server 1,000 times at random moments of many turns: hours (KILLS=n)
+	@scripts/setup dev
+	@TEST_KILLS=$(or $(KILLS),1000) .venv/bin/python -m pytest tests/test_kills.py -s $(ARGS)
 
 lint: ## Check style and types
 	@scripts/setup dev

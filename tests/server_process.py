@@ -1,0 +1,106 @@
+"""The Literal server as a process of its own, and a relay before it that can cut connections in the middle."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app_process import ROOT, clean_environment, free_port, wait_until
+
+KEY = "key-of-the-tests"
+
+
+class ServerProcess:
+    """`python -m literal_server` on a free port with a data folder of its own."""
+
+    def __init__(self, data: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = data.parent / f"{data.name}-{self.port}.log"
+        settings = {"DATA_DIR": str(data), "PORT": str(self.port), "LITERAL_API_KEY": KEY}
+        self._environment = clean_environment() | settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "ServerProcess":
+        """Start the server and wait until it answers."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "literal_server"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(self._answers, 60, lambda: f"The server did not start:\n{self.log.read_text()}")
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the server."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, how)
+            self._process.wait(30)
+            self._process = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.fail(f"The server ended with code {self._process.returncode}:\n{self.log.read_text()}")
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
+        return False
+
+
+class Relay:
+    """A TCP relay to one port. While `cutting`, each connection ends after a random number of bytes, either way."""
+
+    def __init__(self, port: int, chance: random.Random) -> None:
+        self.cutting = False
+        self.cuts = 0
+        self.url = ""
+        self._port = port
+        self._chance = chance
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> "Relay":
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    def close(self) -> None:
+        """Listen no more."""
+        assert self._server is not None
+        self._server.close()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        left = [self._chance.randint(1, 30_000)]
+
+        async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(1_000):
+                target.write(data)
+                await target.drain()
+                left[0] -= len(data)
+                if self.cutting and left[0] < 0:
+                    self.cuts += 1
+                    return
+
+        with contextlib.suppress(OSError):
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            writers.append(to_writer)
+            pumps = [asyncio.create_task(pump(reader, to_writer)), asyncio.create_task(pump(to_reader, writer))]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for task in pumps:
+                task.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+        for one in writers:
+            one.transport.abort()
