@@ -10,10 +10,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from literal_server import auth, health, keys, payloads, purge, rest
+from literal_server import auth, health, keys, payloads, purge, rest, rest_files
 from literal_server.dashboard import deleted, pages
-from literal_server.data_folder import initial_api_key, make_data_folder
+from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
+from literal_server.files import FileStore
 from literal_server.graphql.service import GraphService, refusal
 from literal_server.metrics import Metrics
 from literal_server.settings import ServerSettings
@@ -31,7 +32,7 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
     Lock the data folder first (`lock_data_folder`).
     """
-    routes = [*rest.routes(), *health.routes(), *deleted.routes(), *pages.routes()]
+    routes = [*rest.routes(), *rest_files.routes(), *health.routes(), *deleted.routes(), *pages.routes()]
     metrics = Metrics()
     app = Starlette(
         routes=routes,
@@ -56,7 +57,9 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
                 project = await keys.prepare_project(session, settings.project_name, initial_api_key(settings))
             async with database.reading() as session:
                 ring = await keys.KeyRing.load(session)
-            app.state.api = rest.Api(database, GraphService(database, settings, metrics), ring, settings, project)
+            files = FileStore(settings.data_dir / "files", file_secret(settings))
+            graph = GraphService(database, settings, files, metrics)
+            app.state.api = rest.Api(database, graph, ring, settings, files, project)
             async with ring.following(database), purge.in_rounds(database, settings):
                 yield
         finally:

@@ -1,4 +1,4 @@
-"""The folder that everything lies in: made with tight permissions, used by one process, home of the first key."""
+"""The folder that everything lies in: made with tight permissions, used by one process, home of key and secrets."""
 
 import os
 import secrets
@@ -9,9 +9,10 @@ from filelock import FileLock, Timeout
 from literal_server.errors import DataFolderInUse
 from literal_server.settings import ServerSettings
 
-__all__ = ["DataFolderInUse", "initial_api_key", "key_file", "lock_data_folder", "make_data_folder"]
+__all__ = ["DataFolderInUse", "file_secret", "initial_api_key", "key_file", "lock_data_folder", "make_data_folder"]
 
 KEY_FILE = "literal-api-key"
+FILE_SECRET = "file-secret"  # noqa: S105 - the name of a file
 LOCK_FILE = "in-use.lock"
 
 
@@ -46,19 +47,27 @@ def initial_api_key(settings: ServerSettings) -> str:
     """Answer the key of the settings, else that of the key file, which is made (mode 0600) if it is missing."""
     if settings.api_key is not None and settings.api_key.get_secret_value():
         return settings.api_key.get_secret_value()
-    make_data_folder(settings.data_dir)
-    path = key_file(settings)
+    return _lasting(key_file(settings), "lsk_")
+
+
+def file_secret(settings: ServerSettings) -> bytes:
+    """Answer what addresses of files are signed with; removing its file ends all those that are out."""
+    return _lasting(settings.data_dir / FILE_SECRET).encode()
+
+
+def _lasting(path: Path, prefix: str = "") -> str:
+    make_data_folder(path.parent)
     if not path.exists():
-        _write_new_key(path)
+        _write_new_secret(path, prefix)
     return path.read_text(encoding="ascii").strip()
 
 
-def _write_new_key(path: Path) -> None:
-    # Written beside and linked into place, so that two starts at once agree on one key and nobody reads half of it.
+def _write_new_secret(path: Path, prefix: str) -> None:
+    # Written beside and linked into place, so that two starts at once agree on one text and nobody reads half of it.
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(f"lsk_{secrets.token_urlsafe(32)}\n")
+        file.write(f"{prefix}{secrets.token_urlsafe(32)}\n")
     try:
         os.link(draft, path)
     except FileExistsError:

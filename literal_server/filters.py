@@ -1,4 +1,4 @@
-"""Filters of the contract as SQL conditions: which fields a list has, what each operator means for a kind of value."""
+"""Filters and orders of the contract as SQL: what each operator means for a kind of value, and where nulls go."""
 
 import operator as operators
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exi
 from literal_server import clock, db, json_text
 from literal_server.errors import Refused
 from literal_server.paging import Order
-from literal_server.tables import Participant, Score, Step, Thread
 
 Condition = ColumnElement[bool]
-Field = Callable[[str, Any, tuple[str, ...]], Condition]
+Path = tuple[str | int, ...]
+Field = Callable[[str, Any, Path], Condition]
 
 DEFAULT_ENVIRONMENT = "prod"
 MAX_FILTERS = 50
@@ -40,19 +40,26 @@ class Filter:
     field: str
     operator: str
     value: Any
-    path: tuple[str, ...] = ()
+    path: Path = ()
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> "Filter":
         """Take a filter from its input object. Raises Refused."""
         path = given.get("path")
         parts = path if isinstance(path, list) else [] if path in (None, "") else [path]
-        keys = tuple(json_text.encodable(str(part)) for part in parts)
-        if any('"' in key for key in keys):
-            raise Refused("A filter's path must not hold a quotation mark.")
         value = given.get("value")
         plain = [json_text.comparable(one) for one in value] if isinstance(value, list) else json_text.comparable(value)
-        return cls(given["field"], given["operator"], plain, keys)
+        return cls(given["field"], given["operator"], plain, tuple(_key(part) for part in parts))
+
+
+def _key(part: Any) -> str | int:
+    place = json_text.as_number(part)
+    if place is not None and 0 <= place < MAX_VALUES:
+        return int(place)
+    key = json_text.encodable(str(part))
+    if '"' in key:
+        raise Refused("A filter's path must not hold a quotation mark.")
+    return key
 
 
 def conditions(fields: Mapping[str, Field], given: Sequence[Mapping[str, Any]] | None) -> list[Condition]:
@@ -101,8 +108,10 @@ def _needle(value: Any) -> str:
     return needle
 
 
-def _text(column: Any) -> Field:
-    def field(operator: str, value: Any, _path: tuple[str, ...]) -> Condition:
+def text(column: Any) -> Field:
+    """Filter by a text."""
+
+    def field(operator: str, value: Any, _path: Path) -> Condition:
         if operator == "in":
             return _compare(column, operator, [json_text.as_text(one) for one in _values(value)])
         if operator == "is" and isinstance(value, bool):
@@ -112,8 +121,10 @@ def _text(column: Any) -> Field:
     return field
 
 
-def _number(column: Any) -> Field:
-    def field(operator: str, value: Any, _path: tuple[str, ...]) -> Condition:
+def number(column: Any) -> Field:
+    """Filter by a number."""
+
+    def field(operator: str, value: Any, _path: Path) -> Condition:
         for one in _values(value):
             if one is not None and json_text.as_number(one) is None:
                 raise Refused(f"{str(one)[:80]!r} is not a number.")
@@ -122,8 +133,10 @@ def _number(column: Any) -> Field:
     return field
 
 
-def _time(column: Any) -> Field:
-    def field(operator: str, value: Any, _path: tuple[str, ...]) -> Condition:
+def time(column: Any) -> Field:
+    """Filter by a moment."""
+
+    def field(operator: str, value: Any, _path: Path) -> Condition:
         try:
             moments = [None if one is None else clock.parse_time(one) for one in _values(value)]
         except ValueError as error:
@@ -133,19 +146,23 @@ def _time(column: Any) -> Field:
     return field
 
 
-def _tags(column: Any) -> Field:
-    def field(operator: str, value: Any, _path: tuple[str, ...]) -> Condition:
+def tags(column: Any) -> Field:
+    """Filter by a JSON list of texts, of which one has to fit."""
+
+    def field(operator: str, value: Any, _path: Path) -> Condition:
         if operator == "ilike":
             return db.contains(cast(column, Text), _needle(value))
         if value is None:
-            return or_(column.is_(None), cast(column, Text) == "[]")
+            return func.coalesce(cast(column, Text), "null").in_(("null", "[]"))
         return db.any_of(column, [json_text.as_text(one) for one in _values(value)])
 
     return field
 
 
-def _json(column: Any) -> Field:
-    def field(operator: str, value: Any, path: tuple[str, ...]) -> Condition:
+def json(column: Any) -> Field:
+    """Filter by the value at a path in JSON, without a path by the whole as text."""
+
+    def field(operator: str, value: Any, path: Path) -> Condition:
         if not path:
             whole = cast(column, Text)
             given = [json_text.dumps(value)] if operator == "eq" else value
@@ -165,159 +182,69 @@ def _json(column: Any) -> Field:
     return field
 
 
-def _some_step(field_of: Callable[[], Field]) -> Field:
-    inner = field_of()
+def some(inner: Field, link: Condition, outer: type[Any]) -> Field:
+    """Filter by something that hangs on the row: one has to fit; compared with null, there must be none."""
 
-    def field(operator: str, value: Any, path: tuple[str, ...]) -> Condition:
-        return exists(
-            select(1).where(
-                Step.project_id == Thread.project_id,
-                Step.thread_id == Thread.id,
-                Step.deleted_at.is_(None),
-                inner(operator, value, path),
-            )
-        ).correlate(Thread)
+    def field(operator: str, value: Any, path: Path) -> Condition:
+        if value is None:
+            return not_(exists(select(1).where(link)).correlate(outer))
+        return exists(select(1).where(link, inner(operator, value, path))).correlate(outer)
 
     return field
 
 
-def _participant_of(thread_link: Callable[[], Condition], outer: type[Any]) -> Field:
-    inner = _text(Participant.identifier)
+def named_score(score: type[Any], link: Condition, outer: type[Any]) -> Field:
+    """Filter by the value of a score that hangs on the row; the path is the score's name."""
 
-    def field(operator: str, value: Any, path: tuple[str, ...]) -> Condition:
-        found = and_(Participant.deleted_at.is_(None), thread_link(), inner(operator, value, path))
-        return exists(select(1).where(found)).correlate(outer)
-
-    return field
-
-
-def _of_thread() -> Condition:
-    return and_(Participant.project_id == Thread.project_id, Participant.id == Thread.participant_id)
-
-
-def _of_step() -> Condition:
-    return and_(
-        Thread.project_id == Step.project_id,
-        Thread.id == Step.thread_id,
-        Participant.project_id == Thread.project_id,
-        Participant.id == Thread.participant_id,
-    )
-
-
-def _of_score() -> Condition:
-    return and_(_of_step(), Step.project_id == Score.project_id, Step.id == Score.step_id)
-
-
-def _score_of(link: Callable[[], Condition], outer: type[Any]) -> Field:
-    inner = _number(Score.value)
-
-    def field(operator: str, value: Any, path: tuple[str, ...]) -> Condition:
-        named = [Score.name == path[0]] if path else []
-        found = and_(Score.deleted_at.is_(None), link(), *named, inner(operator, value, ()))
-        return exists(select(1).where(found)).correlate(outer)
+    def field(operator: str, value: Any, path: Path) -> Condition:
+        named = and_(link, score.name == str(path[0])) if path else link
+        return some(number(score.value), named, outer)(operator, value, ())
 
     return field
 
 
-def _score_of_thread() -> Condition:
-    return and_(
-        Step.project_id == Thread.project_id,
-        Step.thread_id == Thread.id,
-        Step.deleted_at.is_(None),
-        Score.project_id == Step.project_id,
-        Score.step_id == Step.id,
-    )
+def either(one: Field, other: Field) -> Field:
+    """Filter by a value that may lie in two places."""
+
+    def field(operator: str, value: Any, path: Path) -> Condition:
+        combine = and_ if value is None else or_
+        return combine(one(operator, value, path), other(operator, value, path))
+
+    return field
 
 
-def _score_of_step() -> Condition:
-    return and_(Score.project_id == Step.project_id, Score.step_id == Step.id)
+@dataclass(frozen=True)
+class OrderColumn:
+    """What a list can be sorted by; where it can be null, the values that put those rows last either way."""
+
+    expression: SQLColumnExpression[Any]
+    lowest: Any = None
+    highest: Any = None
+
+    def sorted_by(self, *, descending: bool) -> SQLColumnExpression[Any]:
+        """Answer the expression with nulls filled in: a cursor compares, and nothing compares with null."""
+        if self.lowest is None:
+            return self.expression
+        return func.coalesce(self.expression, self.lowest if descending else self.highest)
 
 
-THREAD_DURATION: ColumnElement[Any] = (Thread.last_end - Thread.first_start) / 1_000_000.0
+def nullable_number(expression: SQLColumnExpression[Any]) -> OrderColumn:
+    """Sort by a number that may be missing."""
+    return OrderColumn(expression, -1e308, 1e308)
 
-THREADS: dict[str, Field] = {
-    "id": _text(Thread.id),
-    "createdAt": _time(Thread.created_at),
-    "name": _text(Thread.name),
-    "stepType": _some_step(lambda: _text(Step.type)),
-    "stepName": _some_step(lambda: _text(Step.name)),
-    "stepOutput": _some_step(lambda: _json(Step.output)),
-    "metadata": _json(Thread.metadata_),
-    "tokenCount": _number(Thread.token_count),
-    "tags": _tags(Thread.tags),
-    "participantId": _text(Thread.participant_id),
-    "participantIdentifiers": _participant_of(_of_thread, Thread),
-    "scoreValue": _score_of(_score_of_thread, Thread),
-    "duration": _number(THREAD_DURATION),
-    "environment": _text(func.coalesce(Thread.environment, DEFAULT_ENVIRONMENT)),
-}
 
-STEPS: dict[str, Field] = {
-    "id": _text(Step.id),
-    "name": _text(Step.name),
-    "type": _text(Step.type),
-    "input": _json(Step.input),
-    "output": _json(Step.output),
-    "participantIdentifier": _participant_of(_of_step, Step),
-    "participantIdentifiers": _participant_of(_of_step, Step),
-    "createdAt": _time(Step.created_at),
-    "startTime": _time(Step.start_time),
-    "endTime": _time(Step.end_time),
-    "metadata": _json(Step.metadata_),
-    "parentId": _text(Step.parent_id),
-    "threadId": _text(Step.thread_id),
-    "rootRunId": _text(Step.root_run_id),
-    "error": _text(Step.error),
-    "tags": _tags(Step.tags),
-    "tokenCount": _number(Step.token_count),
-    "environment": _text(func.coalesce(Step.environment, DEFAULT_ENVIRONMENT)),
-    "scoreValue": _score_of(_score_of_step, Step),
-}
-
-SCORES: dict[str, Field] = {
-    "id": _text(Score.id),
-    "createdAt": _time(Score.created_at),
-    "participant": _participant_of(_of_score, Score),
-    "name": _text(Score.name),
-    "tags": _tags(Score.tags),
-    "value": _number(Score.value),
-    "type": _text(Score.type),
-    "comment": _text(Score.comment),
-    "stepId": _text(Score.step_id),
-}
-
-_THREADS_OF_PARTICIPANT = (
-    select(Thread)
-    .where(
-        Thread.project_id == Participant.project_id,
-        Thread.participant_id == Participant.id,
-        Thread.deleted_at.is_(None),
-    )
-    .correlate(Participant)
-)
-LAST_ENGAGED = _THREADS_OF_PARTICIPANT.with_only_columns(func.max(Thread.last_activity)).scalar_subquery()
-THREAD_COUNT = _THREADS_OF_PARTICIPANT.with_only_columns(func.count()).scalar_subquery()
-TOKEN_COUNT = _THREADS_OF_PARTICIPANT.with_only_columns(
-    func.coalesce(func.sum(Thread.token_count), 0)
-).scalar_subquery()
-
-PARTICIPANTS: dict[str, Field] = {
-    "id": _text(Participant.id),
-    "createdAt": _time(Participant.created_at),
-    "identifier": _text(Participant.identifier),
-    "lastEngaged": _time(LAST_ENGAGED),
-    "threadCount": _number(THREAD_COUNT),
-    "tokenCount": _number(TOKEN_COUNT),
-    "metadata": _json(Participant.metadata_),
-}
+def nullable_text(expression: SQLColumnExpression[Any]) -> OrderColumn:
+    """Sort by a text that may be missing; an empty one counts as missing."""
+    return OrderColumn(func.nullif(expression, ""), "", "\U0010ffff")
 
 
 def order_by(
-    columns: Mapping[str, SQLColumnExpression[Any]], identity: SQLColumnExpression[Any], given: Mapping[str, Any] | None
+    columns: Mapping[str, OrderColumn], identity: SQLColumnExpression[Any], given: Mapping[str, Any] | None
 ) -> Order:
     """Turn a request's order into ours; unless said otherwise the first column, newest first. Raises Refused."""
     wanted = given or {}
     name = wanted.get("column") or next(iter(columns))
     if name not in columns:
         raise Refused(f"There is no order column {name!r}; the columns are {', '.join(columns)}.")
-    return Order(columns[name], identity, descending=str(wanted.get("direction") or "DESC").upper() != "ASC")
+    descending = str(wanted.get("direction") or "DESC").upper() != "ASC"
+    return Order(columns[name].sorted_by(descending=descending), identity, descending)

@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_]([a-z0-9._-]{0,252}))(?::([0-9]{1,5}))?", re.ASCII)
+_READING = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # A proxy leaves one of these on what it passes on, and then the peer's address says nothing about the person.
@@ -138,11 +139,14 @@ class Guard:
     """Wraps an ASGI application and lets in only requests and sockets under its own names and from its own pages.
 
     `public_url` (scheme and host) names the address of the application off this machine, None when there is none.
-    Raises ValueError when it is no such address.
+    Under the paths that begin with one of `open_to_read` pages of any origin may read: what lies there opens to
+    whoever knows its signed address, and a chat on another origin shows it.
+    Raises ValueError when the address is none.
     """
 
-    def __init__(self, app: ASGIApp, *, public_url: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, public_url: str | None = None, open_to_read: tuple[str, ...] = ()) -> None:
         self.app = app
+        self.open_to_read = open_to_read
         public = parse_origin(check_public_url(public_url)) if public_url else None
         self.verdict = lru_cache(maxsize=512)(_Rule(public))
 
@@ -152,7 +156,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = scope["headers"]
-        refusal = self.verdict(tuple(_values(headers, b"host")), tuple(_values(headers, b"origin")))
+        origins = () if self._is_open(scope) else tuple(_values(headers, b"origin"))
+        refusal = self.verdict(tuple(_values(headers, b"host")), origins)
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -160,6 +165,11 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008, "reason": ""})  # before accept: HTTP 403
         else:
             await _refuse(refusal, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        if not self.open_to_read or scope["type"] != "http":
+            return False
+        return scope["method"] in _READING and str(scope["path"]).startswith(self.open_to_read)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def read_cursor(cursor: str) -> tuple[Any, str]:
         value, identity = json_text.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, TypeError) as error:
         raise Refused(f"{cursor[:80]!r} is no cursor of this server.") from error
-    if not isinstance(identity, str) or not isinstance(value, str | int | float):
+    is_large = isinstance(value, int) and not -(2**63) <= value < 2**63
+    if not isinstance(identity, str) or not isinstance(value, str | int | float) or is_large:
         raise Refused(f"{cursor[:80]!r} is no cursor of this server.")
     return json_text.comparable(value), json_text.encodable(identity)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, paging, rows
+from literal_server import clock, fields, filters, paging, rows
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
 from literal_server.tables import Participant
@@ -97,13 +97,16 @@ async def list_page(
     project: str,
     settings: ServerSettings,
     request: paging.PageRequest,
+    *,
     given_filters: Sequence[Mapping[str, Any]] | None = None,
+    anchor: int | None = None,
 ) -> paging.Page[Participant]:
-    """Read one page of the living participants, newest first."""
+    """Read one page of the living participants, newest first; `anchor` leaves out those made after that moment."""
     query = select(Participant).where(
         Participant.project_id == project,
         Participant.deleted_at.is_(None),
-        *filters.conditions(filters.PARTICIPANTS, given_filters),
+        *filters.conditions(fields.PARTICIPANTS, given_filters),
+        *([Participant.created_at <= anchor] if anchor is not None else []),
     )
     order = paging.Order(Participant.created_at, Participant.id)
     return await paging.read_page(session, query, order, request, settings)
@@ -111,7 +114,7 @@ async def list_page(
 
 async def engagements(session: AsyncSession, project: str, identities: Sequence[str]) -> dict[str, Engagement]:
     """Answer by id how much each of the participants took part."""
-    query = select(Participant.id, filters.LAST_ENGAGED, filters.THREAD_COUNT, filters.TOKEN_COUNT).where(
+    query = select(Participant.id, fields.LAST_ENGAGED, fields.THREAD_COUNT, fields.TOKEN_COUNT).where(
         Participant.project_id == project, Participant.id.in_(identities)
     )
     return {row[0]: Engagement(*row[1:]) for row in await session.execute(query)}

@@ -1,14 +1,19 @@
-"""The HTTP side of the wire: GraphQL over POST, the project of a key."""
+"""The HTTP side of the wire: GraphQL over POST, the project of a key, a dataset as a whole."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from literal_server import json_text
+from literal_server import datasets, json_text
 from literal_server.db import Database
+from literal_server.files import FileStore
+from literal_server.graphql import collection_shapes
 from literal_server.graphql.service import UNEXPECTED, Caller, GraphService, refusal
 from literal_server.keys import KeyRing
 from literal_server.settings import ServerSettings
@@ -24,6 +29,7 @@ class Api:
     graph: GraphService
     keys: KeyRing
     settings: ServerSettings
+    files: FileStore
     project: str
 
 
@@ -43,17 +49,39 @@ class _Unreadable(Exception):  # noqa: N818 - carries an answer
         self.response = JsonResponse(refusal(sentence), status)
 
 
-async def graphql(request: Request) -> Response:
+@dataclass(frozen=True)
+class Call:
+    """A request with a key: what the server has, the key's project, and the JSON object in the body."""
+
+    request: Request
+    api: Api
+    project: str
+    body: Mapping[str, Any]
+
+
+def with_key(work: Callable[[Call], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Make a handler that lets in whoever has a key and sends a JSON object."""
+
+    @wraps(work)
+    async def handle(request: Request) -> Response:
+        api: Api = request.app.state.api
+        project = api.keys.project_of(request.headers.get("x-api-key"))
+        if project is None:
+            return unauthorized()
+        request.state.project = project
+        try:
+            body = await _json_object(request, api.settings)
+        except _Unreadable as unreadable:
+            return unreadable.response
+        return await work(Call(request, api, project, body))
+
+    return handle
+
+
+@with_key
+async def graphql(call: Call) -> Response:
     """`POST /api/graphql`: execute `{"query", "variables"}` for the project of the key."""
-    api: Api = request.app.state.api
-    project = api.keys.project_of(request.headers.get("x-api-key"))
-    if project is None:
-        return unauthorized()
-    request.state.project = project
-    try:
-        body = await _json_object(request, api.settings)
-    except _Unreadable as unreadable:
-        return unreadable.response
+    request, body = call.request, call.body
     text, variables = body.get("query"), body.get("variables")
     if not isinstance(text, str) or not isinstance(variables, dict | None):
         return JsonResponse(refusal('The body is {"query": text, "variables": object}.'), 400)
@@ -62,8 +90,9 @@ async def graphql(request: Request) -> Response:
         name: json_text.encodable(value) if isinstance(value, str) else value
         for name, value in (variables or {}).items()
     }
-    caller = Caller(project, header(request, "x-env"), header(request, "x-client-name"))
-    answer = await api.graph.answer(text, variables, caller)
+    base = link_base(request, call.api.settings)
+    caller = Caller(call.project, base, header(request, "x-env"), header(request, "x-client-name"))
+    answer = await call.api.graph.answer(text, variables, caller)
     # A fault of ours is no refusal: the status tells a client that the same request may fare better later.
     failed = any(error["message"] == UNEXPECTED for error in answer.get("errors") or ())
     return JsonResponse(answer, 500 if failed else 200)
@@ -76,9 +105,43 @@ async def my_project(request: Request) -> Response:
     return unauthorized() if project is None else JsonResponse({"projectId": project})
 
 
+@with_key
+async def export_dataset(call: Call) -> Response:
+    """`POST /api/export/dataset`: the dataset with this id or name and its items, null when there is none."""
+    identity, name = call.body.get("id"), call.body.get("name")
+    if not isinstance(identity, str | None) or not isinstance(name, str | None) or (identity or name) is None:
+        return JsonResponse(refusal('The body is {"id": text} or {"name": text}.'), 400)
+    async with call.api.database.reading() as session:
+        found = await datasets.find(session, call.project, identity=identity, name=name)
+        items = await datasets.items_of(session, call.project, found.id) if found else []
+    return JsonResponse({"data": collection_shapes.exported_dataset(found, items) if found else None})
+
+
 def unauthorized() -> Response:
     """The answer to a missing or wrong key."""
     return JsonResponse(refusal("The API key in the header x-api-key is missing or wrong."), 401)
+
+
+def link_base(request: Request, settings: ServerSettings) -> str:
+    """Answer what links for browsers begin with: PUBLIC_URL, else the address that was called.
+
+    A call from inside the process has no address that a browser knows: its links lead from the root of the page.
+    """
+    root = _root(request)
+    if settings.public_url:
+        return settings.public_url.rstrip("/") + (root or settings.mounted_at)
+    return settings.mounted_at if root != settings.mounted_at else called_address(request, settings)
+
+
+def called_address(request: Request, settings: ServerSettings) -> str:
+    """Answer the address that the caller reached this server under; by its public name, with the public scheme."""
+    public = urlsplit(settings.public_url or "")
+    scheme = public.scheme if public.netloc and public.netloc == request.url.netloc else request.url.scheme
+    return f"{scheme}://{request.url.netloc}{_root(request)}"
+
+
+def _root(request: Request) -> str:
+    return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def header(request: Request, name: str) -> str | None:
@@ -118,5 +181,5 @@ async def _body(request: Request, limit: int) -> bytes:
 
 def routes() -> list[Route]:
     """The routes of the wire; one SDK puts a second slash in front when its address ends in one."""
-    posts = [("/api/graphql", graphql), ("/api/my-project", my_project)]
+    posts = [("/api/graphql", graphql), ("/api/my-project", my_project), ("/api/export/dataset", export_dataset)]
     return [Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts]

@@ -1,27 +1,16 @@
 """Scores: given to steps by people, code or models; changed, deleted and read in pages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging
+from literal_server import clock, fields, filters, ingest, paging
 from literal_server.errors import NotFound, Refused
 from literal_server.json_text import as_number
 from literal_server.settings import ServerSettings
-from literal_server.tables import Participant, Score, Step, Thread
-
-ORDERS: dict[str, SQLColumnExpression[Any]] = {"createdAt": Score.created_at}
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Where a score's step belongs: its thread and the identifier of that thread's participant, None if unknown."""
-
-    thread_id: str | None
-    participant_identifier: str | None
+from literal_server.tables import Score
 
 
 async def create(session: AsyncSession, project: str, given: Mapping[str, Any]) -> Score:
@@ -73,25 +62,8 @@ async def list_page(
     query = select(Score).where(
         Score.project_id == project,
         Score.deleted_at.is_(None),
-        *filters.conditions(filters.SCORES, given_filters),
+        *filters.conditions(fields.SCORES, given_filters),
         *([Score.created_at <= anchor] if anchor is not None else []),
     )
-    order = filters.order_by(ORDERS, Score.id, given_order)
+    order = filters.order_by(fields.SCORE_ORDERS, Score.id, given_order)
     return await paging.read_page(session, query, order, request, settings)
-
-
-async def owners(session: AsyncSession, project: str, found: Sequence[Score]) -> dict[str, Owner]:
-    """Answer by step id where the steps of the scores belong; steps that are not there are left out."""
-    identities = {score.step_id for score in found if score.step_id}
-    query = (
-        select(Step.id, Thread.id, Participant.identifier)
-        .outerjoin(Thread, (Thread.project_id == project) & (Thread.id == Step.thread_id))
-        .outerjoin(
-            Participant,
-            (Participant.project_id == project)
-            & (Participant.id == Thread.participant_id)
-            & Participant.deleted_at.is_(None),
-        )
-        .where(Step.project_id == project, Step.id.in_(identities), Step.deleted_at.is_(None))
-    )
-    return {row[0]: Owner(row[1], row[2]) for row in await session.execute(query)}

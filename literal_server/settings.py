@@ -9,6 +9,7 @@ class ServerSettings(BaseModel):
     """What a server is told when it is made; run alone, it is told by environment variables of the same names.
 
     `public_url` is the address that browsers use (scheme and host), None on a machine of one's own.
+    `mounted_at` is the path under which an application that embeds the server has mounted it, such as "/literal".
     `chat_url` is a template such as "/thread/{thread_id}": where a thread goes on in the chat.
     With `metrics_token` the metrics are for who shows it, without one for this machine.
     Sizes are bytes, the other limits are counts. What is deleted is purged after `purge_after_days`.
@@ -19,6 +20,7 @@ class ServerSettings(BaseModel):
     data_dir: Path
     api_key: SecretStr | None = None
     public_url: str | None = None
+    mounted_at: str = ""
     project_name: str = "verbatim"
     chat_url: str | None = None
     metrics_token: SecretStr | None = None
@@ -27,6 +29,7 @@ class ServerSettings(BaseModel):
     max_metadata_bytes: int = Field(1024 * 1024, ge=1)
     max_payload_bytes: int = Field(3 * 1024 * 1024, ge=1)
     max_read_bytes: int = Field(64 * 1024 * 1024, ge=0)
+    max_file_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_batch: int = Field(1_000, ge=1)
     max_queries: int = Field(50, ge=1)
     max_fields: int = Field(500, ge=1)

@@ -1,20 +1,21 @@
 """Steps: read as the tree of a thread, one by one and in pages; changed and deleted by hand."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import SQLColumnExpression, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, ingest, paging, payloads, rows, totals, tree
+from literal_server import clock, fields, filters, ingest, paging, payloads, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, Score, Step
+from literal_server.tables import Attachment, Participant, Score, Step, Thread
 
-ORDERS: dict[str, SQLColumnExpression[Any]] = {"createdAt": Step.created_at}
+# How many ids one statement asks for.
+IDS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class FullStep:
     parent_id: str | None
     scores: Sequence[Score] = field(default_factory=list)
     attachments: Sequence[Attachment] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Where a step belongs: its thread and the identifier of that thread's participant, None if unknown."""
+
+    thread_id: str | None
+    participant_identifier: str | None
 
 
 async def find_row(session: AsyncSession, project: str, identity: str) -> Step | None:
@@ -70,12 +79,30 @@ async def of_threads(
     return {identity: [by_id[step.id] for step, _ in pairs] for identity, pairs in arranged.items()}
 
 
+async def below(session: AsyncSession, project: str, identity: str) -> list[FullStep]:
+    """Answer the living steps under a step, parents first, then by start; lost children under a living ancestor."""
+    known = {identity}
+    found: list[Step] = []
+    layer = [identity]
+    while layer:
+        children = select(Step).where(Step.project_id == project, Step.parent_id.in_(layer[:IDS_AT_ONCE]))
+        fresh = [step for step in await session.scalars(children) if step.id not in known]
+        known |= {step.id for step in fresh}
+        found += fresh
+        layer = [*layer[IDS_AT_ONCE:], *(step.id for step in fresh)]
+    deleted = {step.id: step.parent_id for step in found if step.deleted_at is not None}
+    living = [step for step in found if step.deleted_at is None]
+    await payloads.fill(session, living)
+    arranged = tree.arrange(living, deleted)
+    return [FullStep(step, parent_id or identity) for step, parent_id in arranged]
+
+
 async def _completed(session: AsyncSession, project: str, pairs: Sequence[tuple[Step, str | None]]) -> list[FullStep]:
     identities = [step.id for step, _ in pairs]
     scores: dict[str, list[Score]] = {}
     attachments: dict[str, list[Attachment]] = {}
-    for start in range(0, len(identities), 1_000):
-        part = identities[start : start + 1_000]
+    for start in range(0, len(identities), IDS_AT_ONCE):
+        part = identities[start : start + IDS_AT_ONCE]
         for score in await session.scalars(_belonging(Score, project, part)):
             scores.setdefault(score.step_id or "", []).append(score)
         for attachment in await session.scalars(_belonging(Attachment, project, part)):
@@ -104,14 +131,30 @@ async def list_page(
     query = select(Step).where(
         Step.project_id == project,
         Step.deleted_at.is_(None),
-        *filters.conditions(filters.STEPS, given_filters),
+        *filters.conditions(fields.STEPS, given_filters),
         *([Step.created_at <= anchor] if anchor is not None else []),
     )
-    order = filters.order_by(ORDERS, Step.id, given_order)
+    order = filters.order_by(fields.STEP_ORDERS, Step.id, given_order)
     page = await paging.read_page(session, query, order, request, settings)
     await payloads.fill(session, page.rows)
     full = await _completed(session, project, [(step, step.parent_id) for step in page.rows])
     return paging.Page(full, page.cursors, page.has_next, page.has_previous, page.total)
+
+
+async def owners(session: AsyncSession, project: str, identities: Iterable[str | None]) -> dict[str, Owner]:
+    """Answer by id where these steps belong; those that are not there are left out."""
+    query = (
+        select(Step.id, Thread.id, Participant.identifier)
+        .outerjoin(Thread, (Thread.project_id == project) & (Thread.id == Step.thread_id))
+        .outerjoin(
+            Participant,
+            (Participant.project_id == project)
+            & (Participant.id == Thread.participant_id)
+            & Participant.deleted_at.is_(None),
+        )
+        .where(Step.project_id == project, Step.id.in_(filter(None, set(identities))), Step.deleted_at.is_(None))
+    )
+    return {row[0]: Owner(row[1], row[2]) for row in await session.execute(query)}
 
 
 async def create(session: AsyncSession, project: str, report: StepReport, environment: str | None = None) -> FullStep:

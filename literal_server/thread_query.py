@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, not_, or_, select
 
 from literal_server import clock, db, json_text
-from literal_server.filters import DEFAULT_ENVIRONMENT, THREAD_DURATION
+from literal_server.fields import THREAD_DURATION
+from literal_server.filters import DEFAULT_ENVIRONMENT
 from literal_server.query_language import (
     Both,
     Condition,

@@ -5,24 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, paging, participants, payloads, rows, totals
+from literal_server import clock, fields, filters, paging, participants, payloads, rows, totals
 from literal_server.errors import NotFound
 from literal_server.settings import ServerSettings
 from literal_server.tables import Participant, Step, Thread
 
 # A run that was never told to have ended counts as running for so long after the last sign of life.
 LIVE_MICROSECONDS = 10 * 60 * 1_000_000
-
-ORDERS: dict[str, SQLColumnExpression[Any]] = {
-    "createdAt": Thread.created_at,
-    "tokenCount": Thread.token_count,
-    "lastActivity": Thread.last_activity,
-    "duration": func.coalesce(filters.THREAD_DURATION, 0.0),
-    "participant": func.coalesce(Thread.participant_id, ""),
-}
 
 
 @dataclass(frozen=True)
@@ -127,11 +119,11 @@ async def list_page(
     query = select(Thread).where(
         Thread.project_id == project,
         Thread.deleted_at.is_(None),
-        *filters.conditions(filters.THREADS, given_filters),
+        *filters.conditions(fields.THREADS, given_filters),
         *([Thread.created_at <= anchor] if anchor is not None else []),
         *([condition] if condition is not None else []),
     )
-    order = filters.order_by(ORDERS, Thread.id, given_order)
+    order = filters.order_by(fields.THREAD_ORDERS, Thread.id, given_order)
     page = await paging.read_page(session, query, order, request, settings)
     await payloads.fill(session, page.rows)
     return page

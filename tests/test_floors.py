@@ -29,7 +29,7 @@ LITERAL_SERVER = (
     (
         "literal_server.graphql",
         "literal_server.graphql.*",
-        "literal_server.rest",
+        "literal_server.rest*",
         "literal_server.health",
         "literal_server.dashboard*",
     ),

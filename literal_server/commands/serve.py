@@ -8,7 +8,7 @@ import sys
 
 import uvicorn
 
-from literal_server import logs, users
+from literal_server import files, logs, users
 from literal_server.app import create_app
 from literal_server.commands.environment import Environment
 from literal_server.commands.store import opened
@@ -40,7 +40,8 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
         )
     door = users.UserLogin(environment.dashboard_user, password.get_secret_value() if password else None)
     with lock_data_folder(environment.data_dir):
-        guarded = Guard(create_app(environment, door), public_url=environment.public_url)
+        app = create_app(environment, door)
+        guarded = Guard(app, public_url=environment.public_url, open_to_read=(files.READ_PREFIX,))
         initial_api_key(environment)
         where = f"in {key_file(environment).resolve()}"
         logs.configure(environment.log_format)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, filters, payloads, tree
+from literal_server import clock, fields, filters, payloads, tree
 from literal_server.db import Database
 from literal_server.exchange import lines
 from literal_server.tables import (
@@ -51,7 +51,7 @@ class Selection:
 
     def threads(self) -> list[ColumnElement[bool]]:
         """The conditions of the threads. Raises Refused when the filters make no sense."""
-        return [*self.of(Thread), *filters.conditions(filters.THREADS, self.filters)]
+        return [*self.of(Thread), *filters.conditions(fields.THREADS, self.filters)]
 
 
 async def export(database: Database, selection: Selection) -> AsyncIterator[Line]:

@@ -1,22 +1,25 @@
-"""What a resolver is given, and the wrapper that hands it over."""
+"""What a resolver is given, the wrapper that hands it over, and what list arguments have in common."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionNode
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server.errors import Refused
+from literal_server.files import FileStore
+from literal_server.graphql.shapes import View
 from literal_server.metrics import Operation
+from literal_server.paging import PageRequest
 from literal_server.settings import ServerSettings
 
-# The Python SDK validates what it reads and refuses a whole thread for one odd value: it gets fitted values.
 ResolveInfo = GraphQLResolveInfo["Context"]
 
+# The Python SDK validates what it reads and refuses a whole thread for one odd value: it gets fitted values.
 STRICT_CLIENT = "py-literal-client"
 
 
@@ -27,6 +30,9 @@ class Context:
     session: AsyncSession
     project: str
     settings: ServerSettings
+    files: FileStore
+    # What links for browsers begin with.
+    address: str
     environment: str | None = None
     client_name: str | None = None
     # What the root fields came to, counted once it is known whether it was stored.
@@ -35,9 +41,9 @@ class Context:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
-    def strict(self) -> bool:
-        """Whether the client validates what it reads."""
-        return self.client_name == STRICT_CLIENT
+    def view(self) -> View:
+        """How rows are shown to this client."""
+        return View(self.client_name == STRICT_CLIENT, partial(self.files.read_address, self.address, self.project))
 
 
 def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -87,6 +93,20 @@ def _check_ids(given: Mapping[str, Any], longest: int) -> None:
             for one in value or ():
                 if isinstance(one, Mapping):
                     _check_ids(one, longest)
+
+
+def page_request(arguments: Mapping[str, Any]) -> PageRequest:
+    """Take the arguments that say which part of a list is wanted."""
+    return PageRequest(**{name: arguments.get(name) for name in ("first", "after", "last", "before", "skip")})
+
+
+def listing(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the arguments that say what belongs to a list and in which order."""
+    return {
+        "given_filters": arguments.get("filters"),
+        "given_order": arguments.get("order_by"),
+        "anchor": arguments.get("cursor_anchor"),
+    }
 
 
 def selects(info: ResolveInfo, *path: str) -> bool:

@@ -1,16 +1,28 @@
-"""One resolver a root field: it takes the arguments apart, calls the floor below and shapes the answer."""
+"""One resolver a root field: it takes the arguments apart, calls the floor below and shapes the answer.
 
+Here is what is recorded: participants, threads, steps, generations, scores, attachments.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from ariadne import MutationType, QueryType
 
-from literal_server import attachments, ingest, participants, scores, steps, threads
+from literal_server import attachments, generation_steps, ingest, participants, scores, steps, threads
 from literal_server.errors import Refused
 from literal_server.graphql import shapes
-from literal_server.graphql.context import Context, ResolveInfo, refused_as_not_ok, resolver, selects
+from literal_server.graphql.context import (
+    Context,
+    ResolveInfo,
+    listing,
+    page_request,
+    refused_as_not_ok,
+    resolver,
+    selects,
+)
 from literal_server.ingest import StepReport
-from literal_server.paging import PageRequest
-from literal_server.tables import Thread
+from literal_server.steps import FullStep
+from literal_server.tables import Attachment, Thread
 from literal_server.threads import ThreadReport
 
 Arguments = Any
@@ -20,24 +32,13 @@ query = QueryType()
 mutation = MutationType()
 
 
-def _page(arguments: dict[str, Any]) -> PageRequest:
-    return PageRequest(**{name: arguments.get(name) for name in ("first", "after", "last", "before", "skip")})
-
-
-def _listing(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "given_filters": arguments.get("filters"),
-        "given_order": arguments.get("order_by"),
-        "anchor": arguments.get("cursor_anchor"),
-    }
-
-
 @query.field("participants")
 @resolver
 async def list_participants(context: Context, **arguments: Arguments) -> Shape:
     """Answer a page of participants with how much they took part."""
-    session, project, given = context.session, context.project, arguments.get("filters")
-    page = await participants.list_page(session, project, context.settings, _page(arguments), given)
+    session, project = context.session, context.project
+    wanted = {"given_filters": arguments.get("filters"), "anchor": arguments.get("cursor_anchor")}
+    page = await participants.list_page(session, project, context.settings, page_request(arguments), **wanted)
     engaged = await participants.engagements(session, project, [row.id for row in page.rows])
     return shapes.connection(page, lambda row: shapes.participant(row, engaged.get(row.id)))
 
@@ -79,7 +80,7 @@ async def delete_participant(context: Context, id: str) -> Shape | None:
 async def list_threads(context: Context, info: ResolveInfo, **arguments: Arguments) -> Shape:
     """Answer a page of threads, with their steps if these are asked for."""
     session, project = context.session, context.project
-    page = await threads.list_page(session, project, context.settings, _page(arguments), **_listing(arguments))
+    page = await threads.list_page(session, project, context.settings, page_request(arguments), **listing(arguments))
     users = await threads.participants_of(session, project, page.rows)
     with_steps = selects(info, "edges", "node", "steps")
     trees = await steps.of_threads(session, project, [row.id for row in page.rows]) if with_steps else {}
@@ -89,7 +90,7 @@ async def list_threads(context: Context, info: ResolveInfo, **arguments: Argumen
         shown = trees.get(row.id)
         if shown is not None and kept:
             shown = [full for full in shown if full.step.type in kept]
-        return shapes.thread(row, users.get(row.participant_id or ""), shown, strict=context.strict)
+        return shapes.thread(row, users.get(row.participant_id or ""), _shown(context, shown))
 
     return shapes.connection(page, shape)
 
@@ -103,7 +104,12 @@ async def get_thread(context: Context, info: ResolveInfo, id: str) -> Shape | No
         return None
     trees = await steps.of_threads(context.session, context.project, [id]) if selects(info, "steps") else {}
     users = await threads.participants_of(context.session, context.project, [found])
-    return shapes.thread(found, users.get(found.participant_id or ""), trees.get(id), strict=context.strict)
+    return shapes.thread(found, users.get(found.participant_id or ""), _shown(context, trees.get(id)))
+
+
+def _shown(context: Context, found: Sequence[FullStep] | None) -> list[Shape] | None:
+    view = context.view
+    return None if found is None else [shapes.step(one, view) for one in found]
 
 
 def _thread_report(given: dict[str, Any]) -> ThreadReport:
@@ -153,8 +159,9 @@ async def delete_thread(context: Context, id: str) -> Shape | None:
 async def list_steps(context: Context, **arguments: Arguments) -> Shape:
     """Answer a page of steps."""
     session, project = context.session, context.project
-    page = await steps.list_page(session, project, context.settings, _page(arguments), **_listing(arguments))
-    return shapes.connection(page, lambda full: shapes.step(full, strict=context.strict))
+    page = await steps.list_page(session, project, context.settings, page_request(arguments), **listing(arguments))
+    view = context.view
+    return shapes.connection(page, lambda full: shapes.step(full, view))
 
 
 @query.field("step")
@@ -162,7 +169,7 @@ async def list_steps(context: Context, **arguments: Arguments) -> Shape:
 async def get_step(context: Context, id: str) -> Shape | None:
     """Answer one step."""
     found = await steps.find(context.session, context.project, id)
-    return shapes.step(found, strict=context.strict) if found else None
+    return shapes.step(found, context.view) if found else None
 
 
 @mutation.field("ingestStep")
@@ -181,7 +188,7 @@ async def create_step(context: Context, **report: Arguments) -> Shape:
     """Make a step."""
     taken = StepReport(id="", **report)
     made = await steps.create(context.session, context.project, taken, context.environment)
-    return shapes.step(made, strict=context.strict)
+    return shapes.step(made, context.view)
 
 
 @mutation.field("updateStep")
@@ -189,7 +196,7 @@ async def create_step(context: Context, **report: Arguments) -> Shape:
 async def update_step(context: Context, **report: Arguments) -> Shape:
     """Change a step."""
     changed = await steps.change(context.session, context.project, StepReport(**report))
-    return shapes.step(changed, strict=context.strict)
+    return shapes.step(changed, context.view)
 
 
 @mutation.field("deleteStep")
@@ -205,8 +212,8 @@ async def delete_step(context: Context, id: str) -> Shape | None:
 async def list_scores(context: Context, **arguments: Arguments) -> Shape:
     """Answer a page of scores with the way to their threads."""
     session, project = context.session, context.project
-    page = await scores.list_page(session, project, context.settings, _page(arguments), **_listing(arguments))
-    owners = await scores.owners(session, project, page.rows)
+    page = await scores.list_page(session, project, context.settings, page_request(arguments), **listing(arguments))
+    owners = await steps.owners(session, project, (row.step_id for row in page.rows))
     return shapes.connection(page, lambda row: shapes.score(row, owners.get(row.step_id or "")))
 
 
@@ -235,12 +242,50 @@ async def delete_score(context: Context, id: str) -> Shape | None:
     return shapes.score(found) if found else None
 
 
+@query.field("generations")
+@resolver
+async def list_generations(context: Context, **arguments: Arguments) -> Shape:
+    """Answer a page of generations with the way to their threads."""
+    session, project, view = context.session, context.project, context.view
+    page = await generation_steps.list_page(
+        session, project, context.settings, page_request(arguments), **listing(arguments)
+    )
+    owners = await steps.owners(session, project, (row.id for row in page.rows))
+    return shapes.connection(page, lambda row: shapes.listed_generation(row, view, owners.get(row.id)))
+
+
+@mutation.field("createGeneration")
+@resolver
+async def create_generation(context: Context, generation: Any) -> Shape:
+    """Store a generation without a step of its own."""
+    made = await generation_steps.create(context.session, context.project, generation, context.environment)
+    return shapes.listed_generation(made, context.view, None)
+
+
 @query.field("attachment")
 @resolver
 async def get_attachment(context: Context, id: str) -> Shape | None:
     """Answer one attachment."""
     found = await attachments.find(context.session, context.project, id)
-    return shapes.attachment(found, strict=context.strict) if found else None
+    return await _attachment(context, found) if found else None
+
+
+async def _attachment(context: Context, row: Attachment) -> Shape:
+    return shapes.attachment(row, context.view, await attachments.thread_of(context.session, context.project, row))
+
+
+@mutation.field("createAttachment")
+@resolver
+async def create_attachment(context: Context, step_id: str, **given: Arguments) -> Shape:
+    """Add an attachment to a step."""
+    return await _attachment(context, await attachments.create(context.session, context.project, step_id, given))
+
+
+@mutation.field("updateAttachment")
+@resolver
+async def update_attachment(context: Context, id: str, **changes: Arguments) -> Shape:
+    """Change an attachment."""
+    return await _attachment(context, await attachments.change(context.session, context.project, id, changes))
 
 
 @mutation.field("deleteAttachment")
@@ -248,4 +293,4 @@ async def get_attachment(context: Context, id: str) -> Shape | None:
 async def delete_attachment(context: Context, id: str) -> Shape | None:
     """Delete an attachment."""
     found = await attachments.delete(context.session, context.project, id)
-    return shapes.attachment(found) if found else None
+    return await _attachment(context, found) if found else None

@@ -1,17 +1,25 @@
 """Rows as the contract shows them: null where something is absent, never an empty text, and kinds that hold."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from literal_server import generations, json_text, threads
 from literal_server.filters import DEFAULT_ENVIRONMENT
 from literal_server.paging import Page
 from literal_server.participants import Engagement
-from literal_server.scores import Owner
-from literal_server.steps import FullStep
+from literal_server.steps import FullStep, Owner
 from literal_server.tables import Attachment, Participant, Score, Step, Thread
 
 Shape = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """For whom rows are shown: a client that validates gets fitted values; `link` makes addresses of stored files."""
+
+    strict: bool
+    link: Callable[[str | None], str | None]
 
 
 def connection(page: Page[Any], shape: Callable[[Any], Shape]) -> Shape:
@@ -42,9 +50,7 @@ def participant(row: Participant, engagement: Engagement | None = None) -> Shape
     }
 
 
-def thread(
-    row: Thread, user: Participant | None = None, steps: Sequence[FullStep] | None = None, *, strict: bool = False
-) -> Shape:
+def thread(row: Thread, user: Participant | None = None, steps: Sequence[Shape] | None = None) -> Shape:
     """A thread with its participant and, where they were asked for, its steps."""
     return {
         "id": row.id,
@@ -57,14 +63,14 @@ def thread(
         "environment": row.environment or DEFAULT_ENVIRONMENT,
         "participant": participant(user) if user else None,
         "participant_id": user.id if user else None,
-        "steps": None if steps is None else [step(one, strict=strict) for one in steps],
+        "steps": steps,
     }
 
 
-def step(full: FullStep, *, strict: bool = False) -> Shape:
+def step(full: FullStep, view: View) -> Shape:
     """A step with its generation, scores and attachments; a strict client gets objects where it demands them."""
     row = full.step
-    fit: Callable[[Any], Any] = _content_object if strict else _unchanged
+    fit: Callable[[Any], Any] = _content_object if view.strict else _unchanged
     return {
         "id": row.id,
         "thread_id": row.thread_id or None,
@@ -78,12 +84,12 @@ def step(full: FullStep, *, strict: bool = False) -> Shape:
         "error": row.error or None,
         "input": fit(row.input),
         "output": fit(row.output),
-        "metadata": generations.as_object(row.metadata_) if strict else row.metadata_,
+        "metadata": generations.as_object(row.metadata_) if view.strict else row.metadata_,
         "environment": row.environment or DEFAULT_ENVIRONMENT,
         "tags": row.tags or [],
         "scores": [score(one) for one in full.scores],
-        "generation": generation(row, strict=strict),
-        "attachments": [attachment(one, strict=strict) for one in full.attachments],
+        "generation": generation(row, view),
+        "attachments": [attachment(one, view, row.thread_id) for one in full.attachments],
     }
 
 
@@ -95,13 +101,35 @@ def _content_object(value: Any) -> Any:
     return value if value is None or isinstance(value, dict) else {"content": value}
 
 
-def generation(row: Step, *, strict: bool = False) -> Shape | None:
+def generation(row: Step, view: View) -> Shape | None:
     """The generation of a step: its id is the step's."""
     if not row.generation:
         return None
-    shown = generations.readable(row.generation, strict=strict)
+    shown = generations.readable(row.generation, strict=view.strict)
     own = {"id": row.id, "step_id": row.id, "created_at": row.created_at, "error": shown["error"] or row.error or None}
     return {snake_case(key): value for key, value in shown.items()} | own
+
+
+def listed_generation(row: Step, view: View, owner: Owner | None) -> Shape:
+    """A generation in a list, with what is said of its step and the way to its thread."""
+    told = row.generation or {}
+    said = told.get("tags") if isinstance(told.get("tags"), list) else []
+    tags = [*(row.tags or []), *(json_text.as_text(tag) or "" for tag in said or [])]
+    metadata = (generations.as_object(row.metadata_) or {}) | (generations.as_object(told.get("metadata")) or {})
+    return {
+        **(generation(row, view) or {}),
+        "project_id": row.project_id,
+        "tags": list(dict.fromkeys(tags)),
+        "metadata": metadata,
+        "step": owned_step(row.id, owner) if owner else None,
+    }
+
+
+def owned_step(identity: str | None, owner: Owner) -> Shape:
+    """A step that is no more than the way to its thread and participant."""
+    user = {"identifier": owner.participant_identifier} if owner.participant_identifier else None
+    on_thread = {"id": owner.thread_id, "participant": user} if owner.thread_id else None
+    return {"id": identity, "thread_id": owner.thread_id, "thread": on_thread}
 
 
 def snake_case(name: str) -> str:
@@ -113,16 +141,18 @@ def score(row: Score, owner: Owner | None = None) -> Shape:
     """A score; with its owner known, also the way to its thread and participant."""
     names = ("id", "name", "type", "value", "label", "scorer", "comment", "step_id", "generation_id", "created_at")
     shape = {name: getattr(row, name) for name in (*names, "updated_at", "dataset_experiment_item_id", "project_id")}
-    shape |= {"tags": row.tags or [], "step": None}
-    if owner is not None:
-        user = {"identifier": owner.participant_identifier} if owner.participant_identifier else None
-        on_thread = {"id": owner.thread_id, "participant": user} if owner.thread_id else None
-        shape["step"] = {"id": row.step_id, "thread_id": owner.thread_id, "thread": on_thread}
-    return shape
+    return shape | {"tags": row.tags or [], "step": owned_step(row.step_id, owner) if owner else None}
 
 
-def attachment(row: Attachment, *, strict: bool = False) -> Shape:
-    """An attachment."""
-    names = ("id", "step_id", "thread_id", "mime", "name", "object_key", "url")
-    metadata = generations.as_object(row.metadata_) if strict else row.metadata_
-    return {name: getattr(row, name) for name in names} | {"metadata": metadata}
+def attachment(row: Attachment, view: View, thread_id: str | None = None) -> Shape:
+    """An attachment: where its file is kept here, with an address of ours, else with the one that it came with."""
+    return {
+        "id": row.id,
+        "step_id": row.step_id,
+        "thread_id": row.thread_id or thread_id,
+        "mime": row.mime,
+        "name": row.name,
+        "object_key": row.object_key,
+        "url": view.link(row.object_key) or row.url,
+        "metadata": generations.as_object(row.metadata_) if view.strict else row.metadata_,
+    }

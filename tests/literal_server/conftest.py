@@ -5,15 +5,18 @@ import shutil
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from literalai import LiteralClient
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from literal_server import db
+from literal_server import db, files
 from literal_server.app import create_app
 from literal_server.db import Database
 from literal_server.guard import Guard
@@ -69,11 +72,13 @@ def wire(http: httpx.AsyncClient) -> Wire:
     return Wire(http)
 
 
-@pytest.fixture
-def address(server_settings: ServerSettings) -> Iterator[str]:
-    """The base address of a server that real clients reach over a socket."""
+@contextmanager
+def serving(settings: ServerSettings) -> Iterator[str]:
+    """Serve over a socket while the block runs; gives the base address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Guard(create_app(server_settings)), log_level="warning", lifespan="on")
+    config = uvicorn.Config(
+        Guard(create_app(settings), open_to_read=(files.READ_PREFIX,)), log_level="warning", lifespan="on"
+    )
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -81,3 +86,18 @@ def address(server_settings: ServerSettings) -> Iterator[str]:
     running.should_exit = True
     thread.join(timeout=20)
     listener.close()
+
+
+@pytest.fixture
+def address(server_settings: ServerSettings) -> Iterator[str]:
+    """The base address of a server that real clients reach over a socket."""
+    with serving(server_settings) as base:
+        yield base
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[Any]:
+    """The installed SDK's synchronous client; it says less about its types than it takes."""
+    made = LiteralClient(url=address, api_key=KEY)
+    yield made
+    made.flush_and_stop()

@@ -11,13 +11,6 @@ from tests.literal_server.wire import KEY
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def client(address: str) -> Any:
-    made: Any = LiteralClient(url=f"{address}/", api_key=KEY)
-    yield made
-    made.flush_and_stop()
-
-
 def test_users(client: Any) -> None:
     """Users are made, changed, found, listed and deleted."""
     made = client.api.create_user("ada", {"a": 1})

@@ -63,7 +63,7 @@ async def test_bad_bodies_are_refused(http: httpx.AsyncClient, body: bytes, stat
 
 @pytest.mark.parametrize(
     "query",
-    ["", "mutation CreateScores() { }", "{ nothing }", "query a {__typename} query b {__typename}", "{" * 5_000],
+    ["", "mutation CreateSteps() { }", "{ nothing }", "query a {__typename} query b {__typename}", "{" * 5_000],
 )
 async def test_bad_documents_are_explained(wire: Wire, query: str) -> None:
     """A document that cannot be executed is answered with its mistakes, as the protocol has it with status 200."""

@@ -1,0 +1,119 @@
+"""The contract itself: its 45 root fields, the test that covers each, and every document of the installed SDK."""
+
+import importlib
+import inspect
+from typing import Any
+
+import pytest
+from graphql import GraphQLSchema, parse, validate
+from literalai.api.helpers import score_helpers
+
+from literal_server.graphql.service import make_schema
+from tests.literal_server.wire import gql
+
+USERS = "test_clients.test_users"
+STEPS = "test_clients.test_threads_and_steps"
+CHAT = "test_clients.test_chat_data_layer"
+FILES = "test_files.test_an_attachment_with_content"
+DATASETS = "test_datasets.test_a_dataset_and_its_items"
+PROMPTS = "test_prompts.test_get_or_create"
+ROLLOUT = "test_prompts.test_rollout_is_replaced_and_read_back"
+
+QUERIES = {
+    "participants": USERS,
+    "participant": USERS,
+    "threads": STEPS,
+    "threadDetail": STEPS,
+    "steps": STEPS,
+    "step": STEPS,
+    "generations": "test_generations.test_a_generation_of_its_own",
+    "scores": "test_scores.test_a_batch_keeps_its_order",
+    "attachment": FILES,
+    "datasets": "test_datasets.test_datasets_are_listed",
+    "datasetItem": DATASETS,
+    "promptLineage": PROMPTS,
+    "promptVersion": PROMPTS,
+    "promptLineageRollout": ROLLOUT,
+}
+MUTATIONS = {
+    "createParticipant": USERS,
+    "updateParticipant": USERS,
+    "deleteParticipant": USERS,
+    "createThread": STEPS,
+    "upsertThread": CHAT,
+    "updateThread": STEPS,
+    "deleteThread": STEPS,
+    "ingestStep": STEPS,
+    "createStep": STEPS,
+    "updateStep": STEPS,
+    "deleteStep": STEPS,
+    "createGeneration": "test_generations.test_a_generation_of_its_own",
+    "createScore": "test_scores.test_a_batch_keeps_its_order",
+    "updateScore": CHAT,
+    "deleteScore": CHAT,
+    "createAttachment": FILES,
+    "updateAttachment": FILES,
+    "deleteAttachment": FILES,
+    "createDataset": DATASETS,
+    "updateDataset": DATASETS,
+    "deleteDataset": DATASETS,
+    "createDatasetItem": DATASETS,
+    "deleteDatasetItem": DATASETS,
+    "addStepToDataset": "test_datasets.test_a_run_becomes_an_item",
+    "addGenerationToDataset": "test_datasets.test_a_chat_generation_becomes_an_item",
+    "createDatasetExperiment": "test_datasets.test_an_experiment_run",
+    "createDatasetExperimentItem": "test_datasets.test_an_experiment_run",
+    "createPromptLineage": PROMPTS,
+    "createPromptVersion": PROMPTS,
+    "createPromptExperiment": "test_prompts.test_variants",
+    "updatePromptLineageRollout": ROLLOUT,
+}
+ENDPOINTS = {
+    "/api/graphql": STEPS,
+    "/api/my-project": "test_wire.test_project_of_the_key",
+    "/api/export/dataset": DATASETS,
+    "/api/upload/file": FILES,
+}
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    return make_schema()
+
+
+def test_the_root_fields_are_the_45_of_the_contract(schema: GraphQLSchema) -> None:
+    """There is each root field of the contract and no other, and each has a resolver."""
+    assert schema.query_type is not None
+    assert schema.mutation_type is not None
+    assert schema.query_type.fields.keys() == QUERIES.keys()
+    assert schema.mutation_type.fields.keys() == MUTATIONS.keys()
+    assert len(QUERIES) + len(MUTATIONS) == 45
+    roots = [*schema.query_type.fields.values(), *schema.mutation_type.fields.values()]
+    assert all(getattr(field.resolve, "__module__", "").startswith("literal_server.") for field in roots)
+
+
+@pytest.mark.parametrize("name", sorted({*QUERIES.values(), *MUTATIONS.values(), *ENDPOINTS.values()}))
+def test_the_test_that_covers_a_field_is_there(name: str) -> None:
+    """The table above names tests that exist."""
+    module, function = name.split(".")
+
+    assert inspect.isfunction(getattr(importlib.import_module(f"tests.literal_server.{module}"), function))
+
+
+DOCUMENTS: dict[str, Any] = {
+    name: text for name, text in vars(gql).items() if isinstance(text, str) and name.isupper() and "(" in text
+} | {
+    "AddStep": gql.steps_query_builder([{}, {}]),
+    "CreateScores": score_helpers.create_scores_query_builder([{}, {}]),
+}
+
+
+def test_all_documents_of_the_sdk_are_found() -> None:
+    """The installed SDK has 44 documents and two that it builds."""
+    assert len(DOCUMENTS) == 46
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_documents_of_the_sdk_are_valid(schema: GraphQLSchema, name: str) -> None:
+    """Each document that the installed SDK sends is valid by the schema."""
+    assert validate(schema, parse(DOCUMENTS[name])) == []
