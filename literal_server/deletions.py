@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import paging, rows, totals
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
+from literal_server.tables import Attachment, Dataset, DatasetItem, Participant, PurgedId, Score, Step, Thread
 
-Deletable = Thread | Step | Score | Attachment | Participant
+Deletable = Thread | Step | Score | Attachment | Participant | Dataset | DatasetItem
 
 KINDS: dict[str, type[Deletable]] = {
     "thread": Thread,
@@ -18,6 +18,8 @@ KINDS: dict[str, type[Deletable]] = {
     "score": Score,
     "attachment": Attachment,
     "participant": Participant,
+    "dataset": Dataset,
+    "dataset_item": DatasetItem,
 }
 
 
@@ -33,8 +35,8 @@ async def restore(session: AsyncSession, project: str, kind: str, identity: str)
     """Bring back what was deleted; `kind` is a key of `KINDS`. Answers the row.
 
     A thread comes with the steps, scores and attachments that were deleted with it, a step with its scores and
-    attachments; what was deleted before on its own stays deleted. Raises NotFound when nothing deleted has the id,
-    and Refused when it cannot live again as things are.
+    attachments, a dataset with its items; what was deleted before on its own stays deleted. Raises NotFound when
+    nothing deleted has the id, and Refused when it cannot live again as things are.
     """
     row: Deletable | None = await session.get(KINDS[kind], (project, identity))
     if row is None or row.deleted_at is None or (isinstance(row, Step) and row.purged_at is not None):
@@ -52,6 +54,13 @@ async def restore(session: AsyncSession, project: str, kind: str, identity: str)
         await _restore_belongings(session, project, select(Step.id).where(Step.id == identity), moment)
         if row.thread_id is not None:
             await totals.recount(session, await totals.ensure_thread(session, project, row.thread_id))
+    elif isinstance(row, Dataset):
+        items = (
+            DatasetItem.project_id == project,
+            DatasetItem.dataset_id == identity,
+            DatasetItem.deleted_at == moment,
+        )
+        await session.execute(update(DatasetItem).where(*items).values(deleted_at=None))
     return row
 
 
@@ -69,7 +78,11 @@ async def _check(session: AsyncSession, row: Deletable) -> None:
         living = await session.scalar(select(Participant.id).where(*same, Participant.deleted_at.is_(None)))
         if living is not None:
             raise Refused(f"Another participant has the identifier {row.identifier!r} by now.")
-    else:
+    elif isinstance(row, DatasetItem):
+        dataset = await session.get(Dataset, (project, row.dataset_id))
+        if dataset is not None and dataset.deleted_at is not None:
+            raise Refused(f"It belongs to the deleted dataset {dataset.name!r}: restore that one.")
+    elif isinstance(row, Score | Attachment):
         step = await session.get(Step, (project, row.step_id)) if row.step_id else None
         if step is not None and step.deleted_at is not None:
             raise Refused(f"It belongs to the deleted step {step.id!r}: restore that one.")

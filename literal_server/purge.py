@@ -9,11 +9,24 @@ from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
 
 from literal_server import clock, payloads, rows
 from literal_server.db import Database
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
+from literal_server.tables import (
+    Attachment,
+    Dataset,
+    DatasetItem,
+    Experiment,
+    ExperimentItem,
+    Participant,
+    PromptVariant,
+    PurgedId,
+    Score,
+    Step,
+    Thread,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +34,12 @@ DAY = 24 * 60 * 60 * 1_000_000
 ROUND_SECONDS = 60 * 60
 # Steps that one turn of the writer removes: a few milliseconds.
 BATCH = 200
+
+# Lists whose items go with them.
+COLLECTIONS: tuple[tuple[Any, Any, Any], ...] = (
+    (Dataset, DatasetItem, DatasetItem.dataset_id),
+    (Experiment, ExperimentItem, ExperimentItem.experiment_id),
+)
 
 # What a step keeps when it is purged alone: the tree of its thread still hangs on it.
 _PLACE_OF_A_STEP = {"project_id", "id", "thread_id", "parent_id", "type", "created_at", "updated_at", "deleted_at"}
@@ -90,11 +109,24 @@ async def purge_some(session: AsyncSession, before: int, limit: int = BATCH) -> 
     ).all()
     if participants:
         return await _purge_participants(session, participants)
-    for table, name in ((Score, "scores"), (Attachment, "attachments")):
+    for parent, child, link in COLLECTIONS:
+        collection = await session.scalar(select(parent).where(parent.deleted_at < before).limit(1))
+        if collection is not None:
+            return await _purge_collection(session, collection, child, link, limit)
+    for table in (Score, Attachment, DatasetItem, ExperimentItem, PromptVariant):
         found = (await session.scalars(select(table).where(table.deleted_at < before).limit(limit))).all()
         if found:
-            return await _remove(session, name, found)
+            return await _remove(session, table.__tablename__, found)
     return Counter()
+
+
+async def _purge_collection(session: AsyncSession, row: Any, child: Any, link: Any, limit: int) -> Counter[str]:
+    inside = select(child).where(child.project_id == row.project_id, link == row.id)
+    found = (await session.scalars(inside.limit(limit))).all()
+    gone = await _remove(session, child.__tablename__, found)
+    if len(found) < limit:
+        gone += await _remove(session, row.__tablename__, [row])
+    return gone
 
 
 async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Counter[str]:
@@ -102,6 +134,7 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
     # Remembered first: from the first of its steps on the thread cannot be restored any more.
     await _remember(session, project, "thread", thread.id, thread.deleted_at or 0)
     of_thread = select(Step).where(Step.project_id == project, Step.thread_id == thread.id)
+    of_thread = of_thread.options(load_only(Step.project_id, Step.id))
     steps = (await session.scalars(of_thread.limit(limit))).all()
     gone = await _remove_belongings(session, project, [step.id for step in steps])
     await payloads.remove(session, [thread, *steps])
@@ -143,11 +176,11 @@ async def _remember(session: AsyncSession, project: str, kind: str, identity: st
 
 async def _remove_belongings(session: AsyncSession, project: str, step_ids: Sequence[str]) -> Counter[str]:
     gone: Counter[str] = Counter()
-    for table, name in ((Score, "scores"), (Attachment, "attachments")):
-        found = (
-            await session.scalars(select(table).where(table.project_id == project, table.step_id.in_(step_ids)))
-        ).all()
-        gone += await _remove(session, name, found)
+    for table in (Score, Attachment):
+        belongs = (table.project_id == project, table.step_id.in_(step_ids))
+        gone += await _remove(
+            session, table.__tablename__, (await session.scalars(select(table).where(*belongs))).all()
+        )
     return gone
 
 

@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
 from literal_server import clock, deletions, purge
 from literal_server.errors import NotFound, Refused
 from literal_server.paging import PageRequest
+from literal_server.tables import Dataset, DatasetItem
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
@@ -214,3 +217,32 @@ async def test_purge_waits_for_its_time(wire: Wire, server: Starlette) -> None:
     with pytest.raises(Refused, match="being purged"):
         await restore(server, "thread", "t")
     assert (await purge.purge(api.database))["threads"] == 1
+
+
+async def test_datasets_go_and_come_back_with_their_items(server: Starlette) -> None:
+    """A dataset is restored with the items that were deleted with it, and purged with all it has."""
+    api = server.state.api
+
+    async def make(session: AsyncSession, project: str) -> None:
+        common: dict[str, Any] = {"project_id": project, "metadata_": {}, "created_at": 1}
+        for name, deleted_at in (("list", 5), ("kept", None)):
+            session.add(Dataset(id=name, name=name, type="key_value", updated_at=1, deleted_at=deleted_at, **common))
+            for item, moment in (("with", deleted_at), ("before", 4)):
+                identity = f"{name}-{item}"
+                session.add(DatasetItem(id=identity, dataset_id=name, input=MARKER, deleted_at=moment, **common))
+
+    async def living() -> list[str]:
+        async with api.database.reading() as session:
+            found = await session.scalars(select(DatasetItem.id).where(DatasetItem.deleted_at.is_(None)))
+            return sorted(found)
+
+    await write(server, make)
+    with pytest.raises(Refused, match="restore that one"):
+        await restore(server, "dataset_item", "list-with")
+    await restore(server, "dataset", "list")
+    assert await living() == ["kept-with", "list-with"]
+    assert await purge.purge(api.database) == {"dataset_items": 2}
+    async with api.database.writing() as session:
+        await session.execute(update(Dataset).values(deleted_at=6))
+    assert await purge.purge(api.database) == {"datasets": 2, "dataset_items": 2}
+    assert holding(server) == []
