@@ -22,7 +22,7 @@ from chainlit.types import ThreadDict
 
 from chat.approval import DECIDE, decide
 from chat.screen import AGAIN
-from chat.sessions import cleaned, keep_to_own_thread
+from chat.sessions import cleaned, keep_to_own_thread, look_after
 from chat.sign_in import PasswordSignIn, read_claim
 from chat.tabs import NOT_RECORDED, Tabs, user_of
 from recording.chainlit_layer import ChainlitLayer
@@ -35,7 +35,13 @@ SECONDS_TO_CLOSE = 2.0
 SECONDS_TO_RESUME = 20.0
 
 house: House = wire(server, read_claim)
-tabs = Tabs(house.conversations, house.answer, house.recorder, partial(house.lookup, seconds=SECONDS_TO_RESUME))
+tabs = Tabs(
+    house.conversations,
+    house.answer,
+    house.recorder,
+    partial(house.lookup, seconds=SECONDS_TO_RESUME),
+    house.kept.questions,
+)
 
 
 def show_links() -> None:
@@ -62,6 +68,7 @@ async def start() -> None:
         raise SystemExit(1) from error
     show_links()
     end_on_first_signal()
+    house.kept.caretaker = asyncio.create_task(look_after(house.kept, house.is_in), name="sessions")
 
 
 def end_on_first_signal() -> None:

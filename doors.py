@@ -45,6 +45,17 @@ ReadClaim = Callable[[Headers], Claim | None]
 """Reads the session token that a request carries; None where there is none, or none that holds."""
 
 
+def who_is(claim: Claim, logins: Logins | None, local_user: str) -> Caller | None:
+    """Return who claims to be signed in, None for who is not, or is not any more.
+
+    Without `logins` the browser of this machine signs in by itself, as `local_user` and nobody else.
+    """
+    if logins is None:
+        return Caller(local_user, sees_all=True) if claim.name == local_user else None
+    login = logins.session(claim.name, claim.stamp)
+    return Caller(claim.name, sees_all=login.sees_all) if login else None
+
+
 class Doorkeeper:
     """ASGI middleware that knows who is signed in, and takes a session away that must not be any more.
 
@@ -76,7 +87,7 @@ class Doorkeeper:
         self._caller = caller
         self._read_claim = read_claim
         self._logins = logins
-        self._local = Caller(local_user, sees_all=True)
+        self._local_user = local_user
         self._is_local = is_local
         self._secure_host = secure_host
 
@@ -96,10 +107,7 @@ class Doorkeeper:
         await self._app(scope, receive, send)
 
     def _known(self, claim: Claim) -> Caller | None:
-        if self._logins is None:
-            return self._local if claim.name == self._local.name else None
-        login = self._logins.session(claim.name, claim.stamp)
-        return Caller(claim.name, sees_all=login.sees_all) if login else None
+        return who_is(claim, self._logins, self._local_user)
 
 
 def _network(scope: Scope) -> str:

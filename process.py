@@ -18,7 +18,9 @@ from agent.approval import Approvals, Unasked
 from agent.conversation import Answer, Conversation, Conversations, Listener
 from agent.events import Message
 from agent.options import DEFAULTS
+from pace import Questions, RefusedQuestionError
 from recording.history import RecordedThread, apart, find_own
+from recording.steps import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Process:
     conversations: Conversations
     answer: Answer
     recorder: Listener | None
+    questions: Questions
     lookup: Lookup
     api_key: str | None
     key_user: str
@@ -107,6 +110,7 @@ class Process:
         try:
             user = self._user(request)
             history, thread_id = await self._read(request)
+            self._admit(user, history[-1])
             return await self._run(user, history, thread_id)
         except HTTPException as refusal:
             return JSONResponse({"error": refusal.detail}, refusal.status_code, dict(refusal.headers or {}))
@@ -125,6 +129,14 @@ class Process:
         raise HTTPException(
             401, "Send `Authorization: Bearer …` with the value of PROCESS_API_KEY.", {"WWW-Authenticate": "Bearer"}
         )
+
+    def _admit(self, user: str, question: Message) -> None:
+        """Refuse a question that is too long or comes too soon; it is not recorded, as the caller still has it."""
+        try:
+            self.questions.admit(user, text_of(question))
+        except RefusedQuestionError as error:
+            headers = {"Retry-After": str(error.wait)} if error.wait else None
+            raise HTTPException(429 if error.wait else 413, str(error), headers) from error
 
     async def _read(self, request: Request) -> tuple[list[Message], str | None]:
         body = bytearray()

@@ -30,7 +30,7 @@ from agent.offline import offline_model
 from agent.toolbox import Toolbox
 from chat.feedback import FeedbackRoutes
 from chat.routes import shut_routes
-from doors import Caller, Doorkeeper, ReadClaim, is_loopback, new_caller
+from doors import Caller, Claim, Doorkeeper, ReadClaim, is_loopback, new_caller, who_is
 from health import Health
 from literal_server.app import create_app
 from literal_server.auth import Visitor
@@ -40,6 +40,7 @@ from literal_server.guard import Guard, check_public_url, is_local_request, pars
 from literal_server.settings import ServerSettings, explain
 from local_assets import LocalAssets
 from logins import HASHER, Login, LoginError, Logins, PasswordFile
+from pace import Questions
 from process import Process
 from recording.client import LiteralAPI
 from recording.feedback import Feedback
@@ -92,6 +93,8 @@ class Settings(BaseSettings):
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
     chat_user: str = "admin"
     chat_password: SecretStr | None = None
+    questions_per_minute: int = Field(60, ge=0)
+    question_max_characters: int = Field(100_000, ge=1)
     process_user: str = "api"
     process_api_key: SecretStr | None = None
     process_max_body_bytes: int = Field(2_000_000, ge=1)
@@ -124,8 +127,10 @@ class Kept:
     lock: object
     logins: Logins | None
     conversations: Conversations
+    questions: Questions
     caller: ContextVar[Caller] = field(default_factory=new_caller)
     feedback: Feedback | None = None
+    caretaker: asyncio.Task[None] | None = None
     api: LiteralAPI | None = None
     outbox: Outbox | None = None
     literal: Starlette | None = None
@@ -158,6 +163,10 @@ class House:
     def logins(self) -> Logins | None:
         """Whom to let in by password, None where the browser of this machine signs in by itself."""
         return self.kept.logins
+
+    def is_in(self, claim: Claim) -> bool:
+        """Tell whether who claims to be signed in still is."""
+        return who_is(claim, self.kept.logins, LOCAL_USER) is not None
 
     async def start(self) -> None:
         """Open what needs a running event loop: the embedded server and the outbox's sender."""
@@ -253,7 +262,11 @@ def _lay_foundation(settings: Settings) -> Kept:
     os.environ.setdefault("CHAINLIT_AUTH_SECRET", secret)
     if _secret(settings.dashboard_password):
         logger.warning("DASHBOARD_PASSWORD has no effect here: the review pages open with the chat's sign-in.")
-    kept = Kept(bind_host, lock, _logins(settings, passwords, secret), Conversations())
+    logins = _logins(settings, passwords, secret)
+    questions = Questions(
+        settings.questions_per_minute, settings.question_max_characters, LOCAL_USER if logins is None else None
+    )
+    kept = Kept(bind_host, lock, logins, Conversations(), questions)
     if settings.recording == "on":
         _lay_recording(settings, kept)
     return kept
@@ -383,6 +396,7 @@ def _mount(server: FastAPI, house: House) -> None:
         conversations=kept.conversations,
         answer=house.answer,
         recorder=house.recorder,
+        questions=kept.questions,
         lookup=house.lookup,
         api_key=_secret(settings.process_api_key),
         key_user=settings.process_user,

@@ -1,16 +1,67 @@
-"""What a tab's session may do: stand on an own thread, and ask questions that are new."""
+"""What a tab's session may do, and when it ends: with its sign-in, and with it all that Chainlit keeps for it."""
 
+import asyncio
 import logging
 import uuid
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
+from chainlit.chat_context import chat_contexts
 from chainlit.data import get_data_layer
-from chainlit.session import WebsocketSession
+from chainlit.server import sio
+from chainlit.session import WebsocketSession, ws_sessions_id
+from chainlit.user_session import user_sessions
 
+from agent.conversation import Conversations
 from agent.events import new_id
+from chat.sign_in import claim_of
+from doors import Claim
 from recording.chainlit_layer import ChainlitLayer
 
 logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 5.0
+
+
+class HasConversations(Protocol):
+    """What knows the open conversations, which are others after each save of the source."""
+
+    conversations: Conversations
+
+
+async def look_after(house: HasConversations, is_in: Callable[[Claim], bool]) -> None:
+    """For ever: end the sessions of who is not signed in any more, and let go of what is left of those that are over.
+
+    A socket is asked who it is when it opens, and then never again.
+    """
+    while True:
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        try:
+            for session in list(ws_sessions_id.values()):
+                claim = claim_of(session.token or "")
+                if claim is None or not is_in(claim):
+                    await end(session)
+            let_go(house.conversations)
+        except Exception:  # one that cannot be ended must not keep the others in
+            logger.exception("Not all sessions could be looked after")
+
+
+async def end(session: WebsocketSession) -> None:
+    """Cut a session off; its page cannot take it up again."""
+    logger.info("The session of %s ends with the sign-in.", session.user.identifier if session.user else "nobody")
+    session.to_clear = True  # so that Chainlit does not wait for it to come back
+    await sio.disconnect(session.socket_id)
+    user_sessions.pop(session.id, None)
+    await session.delete()
+
+
+def let_go(conversations: Conversations) -> None:
+    """Forget what belongs to sessions that are over: Chainlit's lists of messages, and screens nobody looks at."""
+    for kept in (chat_contexts, user_sessions):
+        for session_id in kept.keys() - ws_sessions_id.keys():
+            del kept[session_id]
+    for conversation in conversations.by_thread.values():
+        conversation.listeners[:] = [screen for screen in conversation.listeners if getattr(screen, "alive", True)]
 
 
 async def keep_to_own_thread(session: WebsocketSession) -> None:

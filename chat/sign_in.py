@@ -51,6 +51,11 @@ def read_claim(headers: Headers) -> Claim | None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
+    return claim_of(token)
+
+
+def claim_of(token: str) -> Claim | None:
+    """Return what a session token says, None where its signature or its time is not right."""
     try:
         user = decode_jwt(token)
     except (InvalidTokenError, TypeError, ValueError):

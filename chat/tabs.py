@@ -22,9 +22,10 @@ from agent.conversation import (
 from agent.events import Message, new_id
 from agent.json_text import whole_characters
 from chat.screen import Screen, show
+from pace import Questions, RefusedQuestionError
 from recording.history import RecordedThread, find_own
 from recording.recorder import Recorder
-from recording.steps import message_id
+from recording.steps import message_id, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,14 @@ class Tabs:
         answer: the agent.
         recorder: hears every turn; None where recording is off.
         lookup: finds a thread in the record; raises ConnectionError when the record cannot be read.
+        questions: how many a person may ask, and how long.
     """
 
     conversations: Conversations
     answer: Answer
     recorder: Recorder | None
     lookup: Callable[[str], Awaitable[RecordedThread | None]]
+    questions: Questions
 
     async def conversation_of(self, session: WebsocketSession) -> Conversation:
         """Return the conversation of a session's thread, rebuilt from the record where it is not open.
@@ -75,11 +78,12 @@ class Tabs:
         except asyncio.CancelledError:  # stopped, while the record was being read
             await self.refuse(session, asked, STOPPED_EARLY)
         except Exception as error:  # noqa: BLE001 - whatever it is, a person is told and what was typed is kept
-            await self.refuse(session, asked, _in_words(error))
+            await self.refuse(session, asked, _in_words(error), kept=getattr(error, "kept", True))
         else:
             await _end_of(turn)
 
     async def _begin(self, session: WebsocketSession, asked: Exchange, run_id: str) -> Turn:
+        self.questions.admit(user_of(session), text_of(asked.question))
         conversation = await self.conversation_of(session)
         screen = show(conversation, session)
         if self.recorder is None and not conversation.exchanges:
@@ -99,6 +103,7 @@ class Tabs:
         """Put another question in the place of one; every tab on the thread drops what is cut and shows the branch."""
         question = user_message(text)
         try:
+            self.questions.admit(user_of(session), text)
             conversation = await self.conversation_of(session)
             show(conversation, session)
             await conversation.branch(question_id, self.answer, self.recorder, question=question)
@@ -106,7 +111,7 @@ class Tabs:
             await self.catch_up(session)  # the page has cut its messages already
             asked = Exchange(new_id(), question)
             await Screen(session).put(asked, user_of(session))
-            await self.refuse(session, asked, _in_words(error))
+            await self.refuse(session, asked, _in_words(error), kept=getattr(error, "kept", True))
 
     async def ask_again(self, session: WebsocketSession, question_id: str) -> None:
         """Give another answer to the last question; a click that comes late, on one that no longer is, does nothing."""
@@ -114,6 +119,11 @@ class Tabs:
         show(conversation, session)
         last = [exchange.question_id for exchange in conversation.exchanges if not exchange.refused][-1:]
         if conversation.turn is None and last == [question_id]:
+            try:
+                self.questions.admit(user_of(session), "")
+            except RefusedQuestionError as error:
+                await ChainlitEmitter(session).send_toast(str(error), "warning")
+                return
             await conversation.branch(question_id, self.answer, self.recorder)
 
     def stop(self, session: WebsocketSession) -> None:
@@ -124,8 +134,11 @@ class Tabs:
         elif session.current_task:  # a question that has not become a turn yet
             session.current_task.cancel()
 
-    async def refuse(self, session: WebsocketSession, asked: Exchange, sentence: str) -> None:
-        """Tell why a question is not answered; it is recorded all the same."""
+    async def refuse(self, session: WebsocketSession, asked: Exchange, sentence: str, *, kept: bool = True) -> None:
+        """Tell why a question is not answered; it is recorded all the same, unless `kept` says otherwise."""
+        if not kept:
+            await Screen(session).say(sentence, message_id(asked.question_id))
+            return
         user, thread_id = user_of(session), session.thread_id
         conversation = self.conversations.find(user, thread_id)
         if conversation:
@@ -190,6 +203,8 @@ def _in_words(error: Exception) -> str:
             return BUSY
         case UnknownQuestionError():
             return CUT_OFF
+        case RefusedQuestionError():
+            return str(error)
         case ConnectionError():
             logger.warning("A question was refused: %s", error)
             return UNREADABLE

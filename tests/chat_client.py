@@ -91,6 +91,10 @@ class ChatTab:
         """Send any event, as a crafted client may."""
         await self._socket.emit(event, data)
 
+    async def is_cut_off(self) -> None:
+        """Wait until the app has closed the socket."""
+        await asyncio.wait_for(self._socket.wait(), PATIENCE_SECONDS)
+
     async def stop(self) -> None:
         """Press the stop button."""
         await self._socket.emit("stop")

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from agent.conversation import Conversations, Exchange, Turn
 from agent.errors import AgentError
 from agent.events import Event, TurnFinished, new_id
+from pace import Questions
 from process import Process
 from recording.history import RecordedThread
 
@@ -39,6 +40,7 @@ class Endpoint:
             "conversations": Conversations(),
             "answer": self._answer,
             "recorder": self._note,
+            "questions": Questions(0, 100_000, None),
             "lookup": self._lookup,
             "api_key": None,
             "key_user": "api",
