@@ -57,7 +57,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
                 project = await keys.prepare_project(session, settings.project_name, initial_api_key(settings))
             async with database.reading() as session:
                 ring = await keys.KeyRing.load(session)
-            files = FileStore(settings.data_dir / "files", file_secret(settings))
+            files = FileStore(settings.files_dir, file_secret(settings))
             graph = GraphService(database, settings, files, metrics)
             app.state.api = rest.Api(database, graph, ring, settings, files, project)
             async with ring.following(database), purge.in_rounds(database, settings):

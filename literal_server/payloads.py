@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 GENERATION = "generation."
 STORE = "payload_store"
+FILES = "files_folder"
 
 _PREVIEW_CHARACTERS = 20_000
 _PREVIEW_TEXT = 2_000
@@ -78,9 +79,9 @@ class PayloadStore:
 
 
 def session_info(settings: ServerSettings) -> dict[str, Any]:
-    """What the sessions of a database have to know, so that large values go into files."""
+    """What the sessions of a database have to know: where large values go, and where uploaded files lie."""
     limits = settings.max_metadata_bytes, settings.max_payload_bytes, settings.max_read_bytes
-    return {STORE: PayloadStore(settings.payloads_dir, *limits)}
+    return {STORE: PayloadStore(settings.payloads_dir, *limits), FILES: settings.files_dir}
 
 
 async def remove(session: AsyncSession, rows: Sequence[Step | Thread]) -> None:

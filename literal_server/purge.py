@@ -11,8 +11,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from literal_server import clock, payloads, rows
+from literal_server import clock, files, payloads, rows
 from literal_server.db import Database
+from literal_server.files import FileStore
 from literal_server.settings import ServerSettings
 from literal_server.tables import (
     Attachment,
@@ -185,6 +186,16 @@ async def _remove_belongings(session: AsyncSession, project: str, step_ids: Sequ
 
 
 async def _remove(session: AsyncSession, name: str, found: Sequence[Any]) -> Counter[str]:
+    keys: dict[str, list[str]] = {}
     for row in found:
+        if isinstance(row, Attachment) and row.object_key:
+            keys.setdefault(row.project_id, []).append(row.object_key)
         await session.delete(row)
+    await session.flush()
+    folder = session.info.get(payloads.FILES)
+    for project, named in keys.items():
+        # Before the rows are gone for good: what fails in between is tried again in the next round.
+        forgotten = await files.forget(session, project, named)
+        if folder is not None:
+            await asyncio.to_thread(FileStore(folder, secret=b"").remove, forgotten)
     return Counter({name: len(found)}) if found else Counter()

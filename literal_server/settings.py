@@ -42,6 +42,11 @@ class ServerSettings(BaseModel):
     max_page_size: int = Field(1_000, ge=1)
 
     @property
+    def files_dir(self) -> Path:
+        """The folder of uploaded files."""
+        return self.data_dir / "files"
+
+    @property
     def payloads_dir(self) -> Path:
         """The folder of the values that are too large for a row."""
         return self.data_dir / "payloads"

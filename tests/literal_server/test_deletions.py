@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -180,6 +181,25 @@ def holding(server: Starlette) -> list[str]:
     folder = server.state.api.settings.data_dir
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files if MARKER.encode() in path.read_bytes()]
+
+
+async def test_files_go_with_their_last_attachment(wire: Wire, http: httpx.AsyncClient, server: Starlette) -> None:
+    """An uploaded file is removed when no attachment names it any more, and its address leads nowhere."""
+    folder = server.state.api.settings.files_dir
+    asked = {"fileName": "x", "contentType": "text/plain"}
+    signed = (await http.post("/api/upload/file", json=asked)).json()
+    post = signed["post"]
+    uploaded = await http.post(post["url"], data=post["fields"], files={"file": ("x", MARKER.encode(), "text/plain")})
+    assert uploaded.is_success
+    for thread in ("t1", "t2"):
+        attachment = {"id": thread, "name": "x", "objectKey": post["fields"]["key"]}
+        await wire.report({"id": f"s-{thread}", "threadId": thread, "attachments": [attachment]})
+    for thread, left in (("t1", 1), ("t2", 0)):
+        await wire.send(gql.DELETE_THREAD, {"thread_id": thread})
+        await purge.purge(server.state.api.database)
+        assert len([path for path in folder.rglob("*") if path.is_file()]) == left
+        assert (await http.get(signed["signedUrl"])).status_code == (200 if left else 404)
+    assert holding(server) == []
 
 
 async def test_nothing_purged_comes_back(wire: Wire, server: Starlette) -> None:
