@@ -36,6 +36,7 @@ from literal_server.app import create_app
 from literal_server.auth import Visitor
 from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
+from literal_server.files import READ_PREFIX
 from literal_server.guard import Guard, check_public_url, is_local_request, parse_origin
 from literal_server.settings import ServerSettings, explain
 from local_assets import LocalAssets
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     outbox_limit_bytes: int = Field(100_000_000, ge=1)
+    max_file_bytes: int = Field(104_857_600, ge=1)
     recording: Literal["on", "off"] = "on"
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
@@ -232,7 +234,8 @@ def wire(server: FastAPI, read_claim: ReadClaim) -> House:
             is_local=is_local_request,
             secure_host=public.name if public and public.scheme == "https" else None,
         )
-        server.add_middleware(Guard, public_url=settings.public_url)
+        files = f"{LITERAL_PATH}{READ_PREFIX}"  # recorded files, which open to whoever knows their signed address
+        server.add_middleware(Guard, public_url=settings.public_url, open_to_read=(files,))
         server.user_middleware.append(Middleware(LocalAssets))  # innermost, so that it sees pages uncompressed
     else:
         older, kept.conversations = kept.conversations, Conversations()
@@ -312,6 +315,8 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             data_dir=settings.data_dir,
             api_key=settings.literal_api_key,
             public_url=settings.public_url,
+            mounted_at=LITERAL_PATH,
+            max_file_bytes=settings.max_file_bytes,
             chat_url="/thread/{thread_id}",
             metrics_token=settings.metrics_token,
             purge_after_days=settings.purge_after_days,

@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import httpx
 from chainlit.context import CL_RUN_NAMES
@@ -24,6 +25,7 @@ from chainlit.step import StepDict
 from chainlit.types import Feedback, FeedbackDict, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
 from literalai.my_types import User as StoredUser
+from literalai.observability.step import Attachment
 from literalai.observability.thread import Thread
 
 from doors import Caller
@@ -35,6 +37,17 @@ from recording.steps import iso
 logger = logging.getLogger(__name__)
 
 KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
+# What the chat needs to show an element again, by its name on the wire and as an attribute.
+ELEMENT_METADATA = {
+    "type": "type",
+    "display": "display",
+    "size": "size",
+    "language": "language",
+    "page": "page",
+    "props": "props",
+    "autoPlay": "auto_play",
+    "playerConfig": "player_config",
+}
 STOP_NOTICE = "Task manually stopped."
 STORED_SECONDS = 2.0
 SHORT_SECONDS = 2.0  # for what every page asks first
@@ -236,15 +249,46 @@ class ChainlitLayer(BaseDataLayer):
         """Do nothing, as above. Raises NotImplementedError."""
         raise NotImplementedError
 
+    @queue_until_user_message()  # type: ignore[untyped-decorator]
     async def create_element(self, element: Element) -> None:
-        """Do nothing: file elements are switched off until attachments have a road of their own."""
+        """Store an element that a hook or a tool shows, with its file; it hangs on the step that it is shown at.
 
-    async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:  # noqa: ARG002 - as above
-        """Return nothing, as no element is stored."""
-        return None
+        Where the file cannot be stored, what is known of the element is recorded without it.
+        """
+        if not element.for_id:
+            return
+        object_key = None
+        try:
+            if not element.url:
+                content = await asyncio.to_thread(_content, element)
+                stored = await self._api.upload_file(content, element.thread_id, element.mime)
+                object_key = stored["object_key"]
+        except (RecordingError, OSError, ValueError) as error:
+            logger.warning("The file of the element %r is not recorded: %s", element.name, error)
+        kept = {name: getattr(element, attribute, None) for name, attribute in ELEMENT_METADATA.items()}
+        attachment = {
+            "id": element.id,
+            "name": element.name,
+            "mime": element.mime,
+            "url": element.url,
+            "objectKey": object_key,
+            "metadata": {name: value for name, value in kept.items() if value is not None},
+        }
+        self._outbox.put_step({"id": element.for_id, "threadId": element.thread_id, "attachments": [attachment]})
 
+    async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
+        """Return an element of one of the caller's threads, or None."""
+        if not await self.get_thread_author(thread_id):
+            return None
+        await self._outbox.flush(STORED_SECONDS, thread_id)
+        found = await self._read(lambda: self._api.get_attachment(id=element_id))
+        return _element_dict(found, thread_id) if found is not None and found.thread_id == thread_id else None
+
+    @queue_until_user_message()  # type: ignore[untyped-decorator]
     async def delete_element(self, element_id: str, thread_id: str | None = None) -> None:
-        """Do nothing, as no element is stored."""
+        """Delete an element of one of the caller's threads; what is somebody else's stays."""
+        if thread_id and await self.get_element(thread_id, element_id):
+            await self._api.delete_attachment(id=element_id)
 
     async def get_favorite_steps(self, user_id: str) -> list[StepDict]:  # noqa: ARG002 - favourites are switched off
         """Return nothing: favourites are switched off."""
@@ -295,6 +339,7 @@ def _to_literal(step: StepDict) -> dict[str, Any]:
 
 
 def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
+    shown = living(thread.steps or []) if with_steps else []
     return {
         "id": thread.id,
         "createdAt": thread.created_at or "",
@@ -303,11 +348,27 @@ def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
         "userIdentifier": thread.participant_identifier,
         "tags": thread.tags,
         "metadata": thread.metadata or {},
-        "steps": _with_thumbs([chainlit_step(step.to_dict()) for step in living(thread.steps or [])])
-        if with_steps
-        else [],
-        "elements": [],
+        "steps": _with_thumbs([chainlit_step(step.to_dict()) for step in shown]),
+        "elements": [_element_dict(one, thread.id) for step in shown for one in step.attachments or []],
     }
+
+
+def _content(element: Element) -> bytes | str:
+    if element.path:
+        return Path(element.path).read_bytes()
+    if not element.content:
+        raise ValueError("it has neither a path nor any content")
+    return element.content
+
+
+def _element_dict(attachment: Attachment, thread_id: str) -> ElementDict:
+    """Return an attachment as the chat shows it; its address is one that the browser can read."""
+    metadata = attachment.metadata or {}
+    element: dict[str, Any] = {name: metadata.get(name) for name in ELEMENT_METADATA}
+    element |= {"type": metadata.get("type") or "file", "display": metadata.get("display") or "side"}
+    element |= {"id": attachment.id or "", "threadId": thread_id, "forId": attachment.step_id, "chainlitKey": None}
+    element |= {"name": attachment.name or "", "mime": attachment.mime, "url": attachment.url}
+    return cast(ElementDict, {**element, "objectKey": attachment.object_key})
 
 
 def _with_thumbs(steps: list[StepDict]) -> list[StepDict]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from literalai.api import AsyncLiteralAPI
@@ -10,6 +11,8 @@ from literalai.api.helpers.gql import steps_query_builder, steps_variables_build
 
 # A wrong key or address is mended by its owner, not by throwing away what could not be sent with it.
 NOT_NOW = (401, 403, 404, 405, 407, 408, 425, 429, 503)
+
+UPLOAD_SECONDS = 60.0
 
 _STEP = "query KnownStep($id: String!) { step(id: $id) { id } }"
 _OWNER = "query ThreadOwner($id: String!) { threadDetail(id: $id) { id participant { identifier } } }"
@@ -42,9 +45,9 @@ class RefusedError(RecordingError):
 
 
 class LiteralAPI(AsyncLiteralAPI):
-    """The SDK's asynchronous API whose GraphQL calls share one `httpx.AsyncClient`.
+    """The SDK's asynchronous API whose GraphQL calls and uploads share one `httpx.AsyncClient`.
 
-    The SDK itself opens a connection, and with it a TLS context, for each call. Only GraphQL calls go this way.
+    The SDK itself opens a connection, and with it a TLS context, for each call. GraphQL calls and uploads go this way.
     """
 
     def __init__(self, url: str, key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -88,13 +91,44 @@ class LiteralAPI(AsyncLiteralAPI):
         self, description: str, query: str, variables: Mapping[str, Any], seconds: float | None
     ) -> dict[str, Any]:
         body = {"query": query, "variables": prepare_variables(dict(variables))}
+        sent = {"json": body, "headers": self.headers, "timeout": seconds}
+        return _checked(description, await self._send(description, "POST", self.graphql_endpoint, **sent))
+
+    async def _send(self, description: str, method: str, url: str, **request: Any) -> httpx.Response:
         try:
-            response = await self._http.post(self.graphql_endpoint, json=body, headers=self.headers, timeout=seconds)
+            return await self._http.request(method, url, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.TooManyRedirects) as error:
             raise UnreachableError(f"could not {description}: {error or type(error).__name__}") from error
         except httpx.TransportError as error:
             raise FailedError(f"could not {description}: {error or type(error).__name__}") from error
-        return _checked(description, response)
+
+    async def upload_file(
+        self, content: bytes | str, thread_id: str | None = None, mime: str | None = "application/octet-stream"
+    ) -> dict[str, Any]:
+        """Store a file and return `{"object_key", "url"}`; the SDK's own way could not reach a server in this process.
+
+        Raises RecordingError.
+        """
+        name = str(uuid4())
+        body = {"fileName": name, "contentType": mime, "threadId": thread_id}
+        sent: dict[str, Any] = {"json": body, "headers": self.headers, "timeout": 10}
+        description = "upload a file"
+        signed = _checked(
+            description, await self._send(description, "POST", f"{self.rest_endpoint}/upload/file", **sent)
+        )
+        method = "put" if "put" in signed else "post"
+        target = signed[method]
+        fields = target.get("fields") or {}
+        upload: dict[str, Any] = {"headers": target.get("headers"), "timeout": UPLOAD_SECONDS}
+        if target.get("uploadType") == "raw":
+            upload["content"] = content
+        else:
+            parts = [(key, (None, value)) for key, value in fields.items()]
+            upload["files"] = [*parts, ("file", (name, content, mime))]
+        stored = await self._send(description, method.upper(), target["url"], **upload)
+        if not stored.is_success:
+            raise RefusedError(f"could not {description}: status {stored.status_code} {stored.text[:200]}")
+        return {"object_key": fields.get("key"), "url": signed.get("signedUrl")}
 
     async def owner_of_thread(self, thread_id: str) -> str:
         """Return the name of a thread's participant, empty for a thread that is nobody's or not there.
