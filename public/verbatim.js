@@ -13,3 +13,16 @@ new MutationObserver(() => {
     if (tip.textContent.startsWith("Debug in Literal")) tip.textContent = WORDS;
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
+
+// The review pages send whoever is not signed in here, with the page that was wanted in `next`. Chainlit goes to its start
+// page after signing in; this goes on to the wanted one instead.
+const next = new URLSearchParams(location.search).get("next") ?? "";
+if (location.pathname === "/login" && next.startsWith("/literal/")) {
+  for (const move of ["pushState", "replaceState"]) {
+    const plain = history[move];
+    history[move] = function (state, title, url) {
+      if (url && new URL(url, location.href).pathname === "/") return location.replace(next);
+      return plain.call(this, state, title, url);
+    };
+  }
+}
