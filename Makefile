@@ -1,7 +1,7 @@
 # `make help` says what there is. Everything is set up by itself, in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-kills lint lock clean
+.PHONY: help run test test-clients test-kills lint lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
@@ -14,6 +14,10 @@ test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytes
 	@scripts/setup dev
 	@.venv/bin/python -m tests.browser.chromium
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-clients: ## Try every client of Literal AI against the server, in throw-away environments (ARGS="node litellm")
+	@scripts/setup dev
+	@.venv/bin/python -m tests.clients $(ARGS)
 
 test-kills: ## Kill app and server 1,000 times at random moments of many turns: hours (KILLS=n)
 	@scripts/setup dev
@@ -31,7 +35,8 @@ lock: ## Pin requirements.in and requirements-dev.in anew (ARGS=--upgrade takes 
 	@scripts/setup dev
 	$(UV_COMPILE) $(ARGS) requirements.in -o requirements.txt
 	$(UV_COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
+	for pins in tests/clients/pins/*.in; do $(UV_COMPILE) --no-annotate $(ARGS) $$pins -o $${pins%.in}.txt; done
 
 clean: ## Remove what setting up and testing made; the recorded data stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .files
+	rm -rf .venv .clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .files
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -61,7 +61,12 @@ class ChatTab:
     async def _open_socket(self) -> None:
         auth = {"sessionId": self.session_id, "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
         await self._socket.connect(
-            self.url, headers=self._headers, socketio_path="/ws/socket.io", transports=["websocket"], auth=auth
+            self.url,
+            headers=self._headers,
+            socketio_path="/ws/socket.io",
+            transports=["websocket"],
+            auth=auth,
+            wait_timeout=PATIENCE_SECONDS,  # the app asks the record about the thread before it lets the tab in
         )
         await self._socket.emit("connection_successful")
 

@@ -11,25 +11,26 @@ from literalai.api.helpers import score_helpers
 from literal_server.graphql.service import make_schema
 from tests.literal_server.wire import gql
 
-USERS = "test_clients.test_users"
-STEPS = "test_clients.test_threads_and_steps"
-CHAT = "test_clients.test_chat_data_layer"
-FILES = "test_files.test_an_attachment_with_content"
-DATASETS = "test_datasets.test_a_dataset_and_its_items"
-PROMPTS = "test_prompts.test_get_or_create"
-ROLLOUT = "test_prompts.test_rollout_is_replaced_and_read_back"
+USERS = "clients.test_literalai_records.test_users"
+THREADS = "clients.test_literalai_records.test_threads"
+STEPS = "clients.test_literalai_records.test_steps"
+SCORES = "clients.test_literalai_records.test_scores"
+FILES = "literal_server.test_files.test_an_attachment_with_content"
+DATASETS = "literal_server.test_datasets.test_a_dataset_and_its_items"
+PROMPTS = "literal_server.test_prompts.test_get_or_create"
+ROLLOUT = "literal_server.test_prompts.test_rollout_is_replaced_and_read_back"
 
 QUERIES = {
     "participants": USERS,
     "participant": USERS,
-    "threads": STEPS,
-    "threadDetail": STEPS,
+    "threads": THREADS,
+    "threadDetail": THREADS,
     "steps": STEPS,
     "step": STEPS,
-    "generations": "test_generations.test_a_generation_of_its_own",
-    "scores": "test_scores.test_a_batch_keeps_its_order",
+    "generations": "literal_server.test_generations.test_a_generation_of_its_own",
+    "scores": "literal_server.test_scores.test_a_batch_keeps_its_order",
     "attachment": FILES,
-    "datasets": "test_datasets.test_datasets_are_listed",
+    "datasets": "literal_server.test_datasets.test_datasets_are_listed",
     "datasetItem": DATASETS,
     "promptLineage": PROMPTS,
     "promptVersion": PROMPTS,
@@ -39,18 +40,18 @@ MUTATIONS = {
     "createParticipant": USERS,
     "updateParticipant": USERS,
     "deleteParticipant": USERS,
-    "createThread": STEPS,
-    "upsertThread": CHAT,
-    "updateThread": STEPS,
-    "deleteThread": STEPS,
+    "createThread": THREADS,
+    "upsertThread": "clients.test_literalai_records.test_thread_upsert_takes_what_is_given",
+    "updateThread": THREADS,
+    "deleteThread": THREADS,
     "ingestStep": STEPS,
     "createStep": STEPS,
     "updateStep": STEPS,
     "deleteStep": STEPS,
-    "createGeneration": "test_generations.test_a_generation_of_its_own",
-    "createScore": "test_scores.test_a_batch_keeps_its_order",
-    "updateScore": CHAT,
-    "deleteScore": CHAT,
+    "createGeneration": "literal_server.test_generations.test_a_generation_of_its_own",
+    "createScore": "literal_server.test_scores.test_a_batch_keeps_its_order",
+    "updateScore": SCORES,
+    "deleteScore": SCORES,
     "createAttachment": FILES,
     "updateAttachment": FILES,
     "deleteAttachment": FILES,
@@ -59,18 +60,18 @@ MUTATIONS = {
     "deleteDataset": DATASETS,
     "createDatasetItem": DATASETS,
     "deleteDatasetItem": DATASETS,
-    "addStepToDataset": "test_datasets.test_a_run_becomes_an_item",
-    "addGenerationToDataset": "test_datasets.test_a_chat_generation_becomes_an_item",
-    "createDatasetExperiment": "test_datasets.test_an_experiment_run",
-    "createDatasetExperimentItem": "test_datasets.test_an_experiment_run",
+    "addStepToDataset": "literal_server.test_datasets.test_a_run_becomes_an_item",
+    "addGenerationToDataset": "literal_server.test_datasets.test_a_chat_generation_becomes_an_item",
+    "createDatasetExperiment": "literal_server.test_datasets.test_an_experiment_run",
+    "createDatasetExperimentItem": "literal_server.test_datasets.test_an_experiment_run",
     "createPromptLineage": PROMPTS,
     "createPromptVersion": PROMPTS,
-    "createPromptExperiment": "test_prompts.test_variants",
+    "createPromptExperiment": "literal_server.test_prompts.test_variants",
     "updatePromptLineageRollout": ROLLOUT,
 }
 ENDPOINTS = {
     "/api/graphql": STEPS,
-    "/api/my-project": "test_wire.test_project_of_the_key",
+    "/api/my-project": "literal_server.test_wire.test_project_of_the_key",
     "/api/export/dataset": DATASETS,
     "/api/upload/file": FILES,
 }
@@ -95,9 +96,9 @@ def test_the_root_fields_are_the_45_of_the_contract(schema: GraphQLSchema) -> No
 @pytest.mark.parametrize("name", sorted({*QUERIES.values(), *MUTATIONS.values(), *ENDPOINTS.values()}))
 def test_the_test_that_covers_a_field_is_there(name: str) -> None:
     """The table above names tests that exist."""
-    module, function = name.split(".")
+    module, _, function = name.rpartition(".")
 
-    assert inspect.isfunction(getattr(importlib.import_module(f"tests.literal_server.{module}"), function))
+    assert inspect.isfunction(getattr(importlib.import_module(f"tests.{module}"), function))
 
 
 DOCUMENTS: dict[str, Any] = {
