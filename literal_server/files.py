@@ -26,6 +26,7 @@ UPLOAD_MICROSECONDS = 15 * 60 * 1_000_000
 UNKNOWN_TYPE = "application/octet-stream"
 ROUTE = "/api/verbatim/files"
 READ_PREFIX = f"{ROUTE}/"
+MISSING_KEY = "files/00000000-0000-0000-0000-000000000000"  # the key of no file
 
 _IDENTITY = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"files/({_IDENTITY})")

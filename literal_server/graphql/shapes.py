@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from literal_server import generations, json_text, threads
+from literal_server import files, generations, json_text, threads
 from literal_server.filters import DEFAULT_ENVIRONMENT
 from literal_server.paging import Page
 from literal_server.participants import Engagement
@@ -145,7 +145,12 @@ def score(row: Score, owner: Owner | None = None) -> Shape:
 
 
 def attachment(row: Attachment, view: View, thread_id: str | None = None) -> Shape:
-    """An attachment: where its file is kept here, with an address of ours, else with the one that it came with."""
+    """An attachment: where its file is kept here, with an address of ours, else with the one that it came with.
+
+    A file that never arrived has neither. A client that validates cannot open the whole thread without an address, so
+    it gets one that answers that there is no such file.
+    """
+    url = view.link(row.object_key) or row.url or (view.link(files.MISSING_KEY) if view.strict else None)
     return {
         "id": row.id,
         "step_id": row.step_id,
@@ -153,6 +158,6 @@ def attachment(row: Attachment, view: View, thread_id: str | None = None) -> Sha
         "mime": row.mime,
         "name": row.name,
         "object_key": row.object_key,
-        "url": view.link(row.object_key) or row.url,
+        "url": url,
         "metadata": generations.as_object(row.metadata_) if view.strict else row.metadata_,
     }
