@@ -23,6 +23,7 @@ from chainlit.types import ThreadDict
 from chat.approval import DECIDE, decide
 from chat.screen import AGAIN
 from chat.sessions import cleaned, keep_to_own_thread, look_after
+from chat.settings import Panel
 from chat.sign_in import PasswordSignIn, read_claim
 from chat.tabs import NOT_RECORDED, Tabs, user_of
 from recording.chainlit_layer import ChainlitLayer
@@ -41,6 +42,7 @@ tabs = Tabs(
     house.recorder,
     partial(house.lookup, seconds=SECONDS_TO_RESUME),
     house.kept.questions,
+    Panel(house.agent, house.models, house.kept.outbox),
 )
 
 
@@ -161,9 +163,10 @@ def in_plain_words(hook: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[
 @cl.on_chat_start
 @in_plain_words
 async def on_chat_start() -> None:
-    """Say it at once when nothing of this will be kept."""
+    """Offer the settings, and say it at once when nothing of this will be kept."""
     if house.recorder is None:
         await cl.context.emitter.send_toast(NOT_RECORDED, "warning")
+    await tabs.begin(this_session())
 
 
 @cl.on_chat_resume
@@ -234,6 +237,12 @@ async def take_question(socket_id: str, payload: Any) -> None:
         await chainlit.socket.message(socket_id, question)
 
 
+async def change_settings(socket_id: str, values: Any) -> None:
+    """Take over what a person has set. Chainlit's own handler would hide the stop button of a turn that runs."""
+    if isinstance(values, dict):
+        await tabs.set_options(WebsocketSession.require(socket_id), values)
+
+
 async def refuse_event(socket_id: str, *_data: Any) -> None:
     """Do nothing: Chainlit takes these events although the features behind them are switched off."""
     logger.warning("Socket %s sent an event of a feature that is off", socket_id)
@@ -244,6 +253,7 @@ sio.on("client_message", take_question)
 sio.on("connection_successful", connected)
 sio.on("stop", stop_turn)
 sio.on("edit_message", edit_message)
+sio.on("chat_settings_change", change_settings)
 for event_name in ("message_favorite", "audio_start", "audio_chunk", "audio_end"):
     sio.on(event_name, refuse_event)
 

@@ -112,6 +112,7 @@ class Conversation:
     """The state of one thread; all changes happen on the event loop that runs its turns.
 
     `exchanges` are those of the branch that is open, the running one included; `latest` is the turn that began last.
+    `options` are those of the next turns, None as long as nobody has said what the thread is kept with.
     """
 
     def __init__(self, thread_id: str, user: str, exchanges: Sequence[Exchange] = (), recorded: bool = False) -> None:
@@ -119,7 +120,7 @@ class Conversation:
         self.user = user
         self.exchanges: list[Exchange] = list(exchanges)
         self.recorded = recorded
-        self.options = DEFAULTS
+        self.options: Options | None = None
         self.turn: Turn | None = None
         self.latest: Turn | None = None
         self.listeners: list[Listener] = []
@@ -172,7 +173,7 @@ class Conversation:
             first=not self.recorded,
             question_id=question_id or new_id(),
             run_id=run_id or new_id(),
-            options=self.options if options is None else options,
+            options=options or self.options or DEFAULTS,
             approvals=approvals or Approvals(),
         )
         return self._begin(turn, answer, recorder)
@@ -207,7 +208,7 @@ class Conversation:
             first=not self.recorded,
             question_id=new_id(),
             run_id=new_id(),
-            options=self.options,
+            options=self.options or DEFAULTS,
             cut=cut,
         )
         return self._begin(turn, answer, recorder)

@@ -38,14 +38,15 @@ class Limits:
 
 
 def as_stored(options: Options) -> dict[str, Any]:
-    """Return options as JSON can hold them; every key is there, so that a later report replaces all of an earlier."""
-    return {
+    """Return options as JSON can hold them; what is not set is left out."""
+    stored: dict[str, Any] = {
         "model": options.model,
         "temperature": options.temperature,
         "system_prompt": options.system_prompt,
         "max_iterations": options.max_iterations,
-        "tools_off": sorted(options.tools_off),
+        "tools_off": sorted(options.tools_off) or None,
     }
+    return {key: value for key, value in stored.items() if value is not None}
 
 
 def read_options(values: Mapping[str, Any], limits: Limits) -> tuple[Options, list[str]]:

@@ -155,6 +155,10 @@ class Toolbox:
         kept = (tool for tool in self._tools.values() if tool.name not in names)
         return Toolbox(kept, max_result_characters=self._max_result_characters)
 
+    def tools(self) -> list[Tool]:
+        """Return all tools, in their order."""
+        return list(self._tools.values())
+
     def names(self) -> list[str]:
         """Return the names of all tools, in their order."""
         return list(self._tools)

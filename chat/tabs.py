@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from chainlit.data import get_data_layer
 from chainlit.emitter import ChainlitEmitter
@@ -22,6 +23,7 @@ from agent.conversation import (
 from agent.events import Message, new_id
 from agent.json_text import whole_characters
 from chat.screen import Screen, show
+from chat.settings import KEPT_AS, Panel
 from pace import Questions, RefusedQuestionError
 from recording.history import RecordedThread, find_own
 from recording.recorder import Recorder
@@ -36,6 +38,7 @@ UNREADABLE = (
     "What you wrote is kept; please ask again in a moment."
 )
 CUT_OFF = "That question is not part of this conversation any more. What you wrote is kept; please ask it as a new one."
+NOT_SET = "These settings could not be taken; what was set before stays. Please try again in a moment."
 STOPPED_EARLY = "Stopped before I had begun. What you wrote is kept."
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
@@ -50,6 +53,7 @@ class Tabs:
         recorder: hears every turn; None where recording is off.
         lookup: finds a thread in the record; raises ConnectionError when the record cannot be read.
         questions: how many a person may ask, and how long.
+        panel: the settings of a thread.
     """
 
     conversations: Conversations
@@ -57,18 +61,34 @@ class Tabs:
     recorder: Recorder | None
     lookup: Callable[[str], Awaitable[RecordedThread | None]]
     questions: Questions
+    panel: Panel
 
     async def conversation_of(self, session: WebsocketSession) -> Conversation:
-        """Return the conversation of a session's thread, rebuilt from the record where it is not open.
+        """Return the conversation of a session's thread with its settings, from the record where it is not open.
 
         Raises ConnectionError when the record cannot be read: to go on without it would forget what was said.
         """
         user, thread_id = user_of(session), session.thread_id
-        known = self.conversations.find(user, thread_id)
-        if known is None and session.thread_id_to_resume:
-            session.thread_id, recorded = await find_own(self.lookup, user, thread_id)
-            return self.conversations.open(user, session.thread_id, recorded.exchanges if recorded else None)
-        return known or self.conversations.open(user, thread_id)
+        conversation = self.conversations.find(user, thread_id)
+        if conversation is None:
+            recorded = None
+            if session.thread_id_to_resume:
+                session.thread_id, recorded = await find_own(self.lookup, user, thread_id)
+            conversation = self.conversations.open(user, session.thread_id, recorded.exchanges if recorded else None)
+        await self.panel.settle(conversation, session)
+        return conversation
+
+    async def begin(self, session: WebsocketSession) -> None:
+        """Offer a tab with a new chat its settings."""
+        await self.panel.show(await self.conversation_of(session), session)
+
+    async def set_options(self, session: WebsocketSession, values: dict[str, Any]) -> None:
+        """Take over what a person has set for the thread, for its next turns and in all its tabs."""
+        try:
+            await self.panel.change(await self.conversation_of(session), session, values)
+        except Exception as error:
+            logger.error("Settings were not taken", exc_info=error)
+            await ChainlitEmitter(session).send_toast(NOT_SET, "error")
 
     async def ask(self, session: WebsocketSession, question_id: str, text: str, run_id: str) -> None:
         """Answer a question; the turn lives in the conversation and goes on when this tab is closed."""
@@ -148,9 +168,10 @@ class Tabs:
         await Screen(session).say(sentence, message_id(asked.question_id))
 
     async def resumed(self, session: WebsocketSession, thread: ThreadDict) -> None:
-        """Put up a screen for a tab that is about to be shown this thread."""
+        """Put up a screen for a tab that is about to be shown this thread, and with it the settings it has now."""
         conversation = await self.conversation_of(session)
         show(conversation, session).answered = _last_answer(conversation, thread)
+        thread["metadata"] = {**(thread["metadata"] or {}), KEPT_AS: await self.panel.show(conversation, session)}
 
     async def join(self, session: WebsocketSession) -> None:
         """Show a tab, after all else, the turn that runs or ran last: what it missed, and what is still to come."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from agent.conversation import Exchange, Turn, TurnStarted
 from agent.events import Event, ModelFinished, TextDelta, TurnFinished
+from agent.options import as_stored
 from recording.branches import superseded
 from recording.outbox import Outbox
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step, text_of
@@ -25,7 +26,7 @@ class Recorder:
         self._unkept: dict[str, asyncio.TimerHandle] = {}
 
     async def __call__(self, turn: Turn, event: Event | TurnStarted) -> None:
-        """Record one event of `turn`; the thread is named after its first question."""
+        """Record one event of `turn`; the thread is named after its first question and keeps the settings of that."""
         if isinstance(event, TextDelta):
             self._running[turn.run_id].of(event)
             if turn.run_id not in self._unkept:
@@ -36,7 +37,9 @@ class Recorder:
             self._running[turn.run_id] = TurnSteps(turn)
             if turn.first:
                 name = " ".join(text_of(turn.question).split())[:THREAD_NAME_CHARACTERS]
-                self._outbox.put_thread(turn.thread_id, name=name, participant=turn.user)
+                chosen = as_stored(turn.options)
+                metadata = {"chat_settings": chosen} if chosen else None
+                self._outbox.put_thread(turn.thread_id, name=name, participant=turn.user, metadata=metadata)
         for step in self._running[turn.run_id].of(event):
             self._put(step, turn.exchange)
         if isinstance(event, TurnStarted):

@@ -48,15 +48,15 @@ def test_a_denial_in_one_tab_is_seen_in_the_other(app: AppProcess, open_context:
     answers(other, 1)
 
     ask(page, "Save a note Two tabs: milk")
-    expect(page.get_by_role("button", name="Approve")).to_be_visible()
-    other.get_by_role("button", name="Deny").click()
+    expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
+    other.get_by_role("button", name="Deny", exact=True).click()
     other.get_by_label("Reason").press_sequentially("not now")
     other.get_by_label("Reason").press("Enter")
 
     for tab in (page, other):
         answers(tab, 2)
         expect(tab.get_by_text("Used save_note Two tabs - denied")).to_be_visible()
-        expect(tab.get_by_role("button", name="Approve")).to_have_count(0)
+        expect(tab.get_by_role("button", name="Approve", exact=True)).to_have_count(0)
     page.reload()
     page.get_by_text("Used save_note Two tabs - denied").click()
     expect(page.get_by_text("Denied by local: not now")).to_be_visible()
