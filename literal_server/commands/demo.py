@@ -6,7 +6,7 @@ import asyncio
 from literal_server import clock, projects
 from literal_server.commands.access import add_project_option
 from literal_server.commands.environment import Environment
-from literal_server.commands.store import opened
+from literal_server.commands.store import file_store, opened
 from literal_server.demo.fill import fill
 
 
@@ -25,7 +25,7 @@ def _demo_data(environment: Environment, arguments: argparse.Namespace) -> int:
         async with opened(environment) as database:
             async with database.reading() as session:
                 project = await projects.named(session, arguments.project)
-            added = await fill(database, project, arguments.seed, clock.now())
+            added = await fill(database, file_store(environment), project, arguments.seed, clock.now())
         told = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in added.items() if count)
         print(f"Added to the project {project.name}: {told or 'nothing, it is all there'}.")
 

@@ -14,12 +14,13 @@ from tqdm import tqdm
 from literal_server import json_text, projects
 from literal_server.commands.access import add_project_option
 from literal_server.commands.environment import Environment
-from literal_server.commands.store import opened
+from literal_server.commands.store import file_store, opened
 from literal_server.errors import Refused
 from literal_server.exchange.export import Selection, export
 from literal_server.exchange.importing import Import, Report
 from literal_server.exchange.messages import export_messages
 from literal_server.exchange.source import Limits, Row, read
+from literal_server.exchange.stored import Arrivals
 
 _FILTER_HELP = (
     "only the threads that these filters of the API take, such as "
@@ -65,7 +66,7 @@ def _export(environment: Environment, arguments: argparse.Namespace) -> int:
         async with opened(environment) as database:
             async with database.reading() as session:
                 project = await projects.named(session, arguments.project)
-            selection = Selection(project, filters, arguments.deleted)
+            selection = Selection(project, file_store(environment), filters, arguments.deleted)
             with _destination(arguments.output) as file:
                 written = await _write(FORMATS[arguments.format](database, selection), file)
                 if filters and not written:
@@ -158,4 +159,5 @@ async def _take_in(
                     yield row
                     progress.update(row.size)
 
-            return await Import(database, project, refused).run(rows())
+            arrivals = Arrivals(database, file_store(environment), project.id, environment.max_file_bytes)
+            return await Import(database, arrivals, project, refused).run(rows())

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from literal_server import keys, payloads, projects
-from literal_server.data_folder import initial_api_key, lock_data_folder, make_data_folder
+from literal_server.data_folder import file_secret, initial_api_key, lock_data_folder, make_data_folder
 from literal_server.db import Database
 from literal_server.errors import DataFolderInUse
+from literal_server.files import FileStore
 from literal_server.settings import ServerSettings
 
 
@@ -28,6 +29,11 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def file_store(settings: ServerSettings) -> FileStore:
+    """Answer where the files lie that clients have uploaded."""
+    return FileStore(settings.files_dir, file_secret(settings))
 
 
 async def _prepare(database: Database, settings: ServerSettings) -> None:

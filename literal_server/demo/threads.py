@@ -23,6 +23,7 @@ from literal_server.demo.story import (
     Story,
     Turn,
 )
+from literal_server.files import object_key
 
 THREADS = 40
 _SECOND = 1_000_000
@@ -129,8 +130,11 @@ def _turn(turn: Turn, number: int, script: Script) -> Iterator[Row]:
     question, mark = script.say(turn.question), _mark(turn, number, script)
     kept = len(script.history)
     script.history.append({"role": "user", "content": question})
+    attachments = _attachments(turn, number, script)
+    for one in attachments:
+        yield _file(turn, one, script)
     yield script.step(question_id, "user_message", script.user, 0, output={"content": question}, metadata=mark,
-                      attachments=_attachments(turn, number, script))  # fmt: skip
+                      attachments=attachments)  # fmt: skip
     script.pass_(0.01)
     began, steps = script.at, [*_work(turn, number, run_id, script)]
     took = (script.at - began) / _SECOND
@@ -242,12 +246,18 @@ def _scores(turn: Turn, number: int, script: Script) -> list[dict[str, Any]]:
 def _attachments(turn: Turn, number: int, script: Script) -> list[dict[str, Any]]:
     if not turn.attachment:
         return []
-    content = png(script.random) if turn.attachment.endswith(".png") else script.say(INVOICE).encode()
     mime = "image/png" if turn.attachment.endswith(".png") else "text/plain"
-    address = f"data:{mime};base64,{base64.b64encode(content).decode()}"
     identity = script.new_id(number, "attachment")
-    return [{"id": identity, "name": turn.attachment, "mime": mime, "url": address,
+    return [{"id": identity, "name": turn.attachment, "mime": mime, "objectKey": object_key(identity),
              "metadata": {"type": mime.split("/")[0], "display": "inline", "size": "medium"}}]  # fmt: skip
+
+
+def _file(turn: Turn, attachment: Mapping[str, Any], script: Script) -> Row:
+    content = png(script.random) if turn.attachment.endswith(".png") else script.say(INVOICE).encode()
+    line = {"id": attachment["id"], "mime": attachment["mime"], "part": 0, "parts": 1, "threadId": script.id}
+    return "file", line | {
+        "createdAt": clock.format_time(script.at), "base64": base64.b64encode(content).decode(),
+    }  # fmt: skip
 
 
 INVOICE = "Invoice {order}\n\n1  {product}           {amount} EUR\n2  yearly service fee    12 EUR\n"

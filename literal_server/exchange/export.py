@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, fields, filters, payloads, tree
+from literal_server import clock, fields, files, filters, payloads, tree
 from literal_server.db import Database
 from literal_server.exchange import lines
+from literal_server.exchange.stored import file_lines
+from literal_server.files import FileStore
 from literal_server.tables import (
     Attachment,
     Dataset,
@@ -21,6 +23,7 @@ from literal_server.tables import (
     Project,
     Score,
     Step,
+    StoredFile,
     Thread,
 )
 
@@ -36,6 +39,7 @@ class Selection:
     """What an export takes: everything of a project, or only the threads that fit these filters."""
 
     project: Project
+    store: FileStore
     filters: Sequence[Mapping[str, Any]] | None = None
     deleted: bool = False
 
@@ -81,7 +85,10 @@ async def _content(database: Database, selection: Selection) -> AsyncIterator[Li
         return
     alone = [*selection.of(Step), Step.thread_id.is_(None)]
     async for session, steps in pages(database, Step, alone, _STEPS_AT_ONCE):
-        for line in await _step_lines(session, selection, steps, {}):
+        told = await _step_lines(session, selection, steps, {})
+        async for line in _files_of(session, selection, told):
+            yield line
+        for line in told:
             yield line
     for kind, table in (("score", Score), ("attachment", Attachment)):
         async for line in _rows(database, selection, kind, _without_step(selection, table)):
@@ -152,6 +159,16 @@ async def _threads(database: Database, selection: Selection) -> AsyncIterator[Li
                 yield line
 
 
+async def _files_of(session: AsyncSession, selection: Selection, steps: Sequence[Line]) -> AsyncIterator[Line]:
+    """Yield the stored files that attachments of these step lines name."""
+    keys = [one["objectKey"] for line in steps for one in line.get("attachments", []) if "objectKey" in one]
+    identities = {key.removeprefix(files.object_key("")) for key in keys}
+    stored = select(StoredFile).where(StoredFile.project_id == selection.project.id, StoredFile.id.in_(identities))
+    for one in await session.scalars(stored.order_by(StoredFile.id)):
+        async for line in file_lines(selection.store, one):
+            yield line
+
+
 def _thread_line(thread: Thread, user: Participant | None) -> Line:
     line = {"kind": "thread", **lines.write_row(thread)}
     line.pop("participantId", None)
@@ -175,7 +192,10 @@ async def _steps_of(session: AsyncSession, selection: Selection, thread: Thread)
     for first in range(0, len(identities), _STEPS_AT_ONCE):
         part = identities[first : first + _STEPS_AT_ONCE]
         rows = {row.id: row for row in await session.scalars(select(Step).where(*here, Step.id.in_(part)))}
-        for line in await _step_lines(session, selection, [rows[identity] for identity in part], parents):
+        told = await _step_lines(session, selection, [rows[identity] for identity in part], parents)
+        async for line in _files_of(session, selection, told):
+            yield line
+        for line in told:
             yield line
         session.expunge_all()
 

@@ -11,6 +11,7 @@ from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.source import Row
+from literal_server.exchange.stored import Arrivals
 from literal_server.exchange.take import take
 from literal_server.tables import Project
 
@@ -34,8 +35,9 @@ class Report:
 class Import:
     """One import into a project; `refused` is told each row that could not be taken, and why."""
 
-    def __init__(self, database: Database, project: Project, refused: Told) -> None:
+    def __init__(self, database: Database, arrivals: Arrivals, project: Project, refused: Told) -> None:
         self._database = database
+        self._arrivals = arrivals
         self._project = project.id
         self._told = refused
         self.report = Report()
@@ -56,7 +58,10 @@ class Import:
                 end = row
             else:
                 seen[row.kind] += 1
-                batch.append(row)
+                if row.kind == lines.FILE:
+                    await self._take_file(row)
+                else:
+                    batch.append(row)
             if len(batch) >= _ROWS_AT_ONCE or sum(one.size for one in batch) >= _BYTES_AT_ONCE:
                 await self._store(batch)
                 batch = []
@@ -87,6 +92,15 @@ class Import:
             new = [await take(session, self._project, row.kind, row.line or {}) for row in batch]
         self.report.added.update(row.kind for row, is_new in zip(batch, new, strict=True) if is_new)
         self.report.there.update(row.kind for row, is_new in zip(batch, new, strict=True) if not is_new)
+
+    async def _take_file(self, row: Row) -> None:
+        try:
+            is_new = await self._arrivals.take(row.line or {})
+        except Refused as refused:
+            self._refuse(row, str(refused))
+            return
+        if is_new is not None:
+            (self.report.added if is_new else self.report.there)[row.kind] += 1
 
     def _refuse(self, row: Row, reason: str) -> None:
         self.report.refused += 1

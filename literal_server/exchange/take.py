@@ -15,6 +15,7 @@ from literal_server import ingest, json_text, participants, payloads, rows, tota
 from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.lines import moment, text
+from literal_server.exchange.stored import own_key
 from literal_server.tables import Attachment, Participant, PromptLineage, PromptVersion, Score, Step, Thread
 
 STEP_TYPES = {
@@ -183,6 +184,8 @@ async def _take_belonging(session: AsyncSession, project: str, table: Any, line:
     """Take a score or an attachment, which may come without an id of its own."""
     if not isinstance(line, Mapping):
         raise Refused(f"{table.__name__} is no object.")
+    if table is Attachment:
+        line = {**line, "objectKey": await own_key(session, project, line.get("objectKey"))}
     identity = text(line, "id")
     if identity and await rows.find(session, table, project, identity) is not None:
         return False

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -12,20 +13,27 @@ from literal_server.exchange import lines
 from literal_server.exchange.export import Selection, export
 from literal_server.exchange.importing import Import, Report
 from literal_server.exchange.source import Limits, Row, read
+from literal_server.exchange.stored import Arrivals
+from literal_server.files import FileStore
 from literal_server.tables import Project
 
-LIMITS = Limits(line_bytes=1_000_000, nesting=50, id_length=1_000)
+LIMITS = Limits(line_bytes=2_000_000, nesting=50, id_length=1_000)
 PROJECT = Project(id="p-1", name="p", created_at=1)
+
+
+def store_of(database: Database) -> FileStore:
+    """Answer where the files of a store lie: beside its database."""
+    return FileStore(Path(f"{database._engine.url.database}.files"), b"secret")
 
 
 async def export_all(database: Database, project: Project = PROJECT, **selection: Any) -> list[dict[str, Any]]:
     """Answer the lines of an export, as they come out of its text."""
-    told = [line async for line in export(database, Selection(project, **selection))]
+    told = [line async for line in export(database, Selection(project, store_of(database), **selection))]
     return [json.loads(json.dumps(line)) for line in told]
 
 
 async def take_in(
-    database: Database, content: bytes | list[Any], project: Project = PROJECT
+    database: Database, content: bytes | list[Any], project: Project = PROJECT, limits: Limits = LIMITS
 ) -> tuple[Report, list[str]]:
     """Import lines or the bytes of a file; answers the report and the words on what was not taken."""
     if isinstance(content, list):
@@ -35,7 +43,8 @@ async def take_in(
     def told(row: Row, reason: str) -> None:
         words.append(f"{row.place}: {reason}")
 
-    report = await Import(database, project, told).run(read(io.BytesIO(content), LIMITS))
+    arrivals = Arrivals(database, store_of(database), project.id, 3_000_000)
+    report = await Import(database, arrivals, project, told).run(read(io.BytesIO(content), limits))
     return report, words
 
 

@@ -1,17 +1,21 @@
 """The demo data: the same for a seed, added once, recent, and with everything in it that a reviewer meets."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from literalai import LiteralClient
 
 from literal_server import clock, payloads
 from literal_server.db import Database
 from literal_server.demo.fill import fill
 from literal_server.demo.threads import THREADS, rows
 from literal_server.settings import ServerSettings
-from tests.literal_server.exchange_help import PROJECT, everything, export_all, take_in
+from tests.literal_server.exchange_help import PROJECT, everything, export_all, store_of, take_in
+from tests.literal_server.server_process import ServerProcess, done
+from tests.literal_server.wire import KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -28,19 +32,19 @@ async def store(server_settings: ServerSettings, anyio_backend: str) -> AsyncIte
 
 @pytest.fixture
 async def filled(store: Database) -> dict[str, list[Any]]:
-    await fill(store, PROJECT, 1, NOW)
+    await fill(store, store_of(store), PROJECT, 1, NOW)
     return await everything(store)
 
 
 async def test_a_second_time_adds_nothing(store: Database) -> None:
     """Also days later, when all moments would be others, and when a thread was deleted in between."""
-    added = await fill(store, PROJECT, 1, NOW)
+    added = await fill(store, store_of(store), PROJECT, 1, NOW)
     assert added["thread"] == THREADS
     before = await everything(store)
 
-    assert (await fill(store, PROJECT, 1, NOW + 3 * DAY)).total() == 0
+    assert (await fill(store, store_of(store), PROJECT, 1, NOW + 3 * DAY)).total() == 0
     assert await everything(store) == before
-    assert (await fill(store, PROJECT, 2, NOW))["thread"] == THREADS
+    assert (await fill(store, store_of(store), PROJECT, 2, NOW))["thread"] == THREADS
 
 
 def test_a_seed_makes_the_same() -> None:
@@ -98,7 +102,7 @@ async def test_tools_run_side_by_side(filled: dict[str, list[Any]]) -> None:
 
 async def test_it_survives_a_round_trip(store: Database, tmp_path: Path) -> None:
     """Exported and imported into an empty store, the demo data is the same in every field."""
-    await fill(store, PROJECT, 1, NOW)
+    await fill(store, store_of(store), PROJECT, 1, NOW)
     other = Database(tmp_path / "other.db")
     await other.migrate()
     _, words = await take_in(other, await export_all(store))
@@ -106,3 +110,31 @@ async def test_it_survives_a_round_trip(store: Database, tmp_path: Path) -> None
     assert words == []
     assert await everything(other) == await everything(store)
     await other.close()
+
+
+async def test_files_can_be_opened(store: Database) -> None:
+    """The attachments' files are there: small pictures and texts."""
+    await fill(store, store_of(store), PROJECT, 1, NOW)
+    found = [line for line in await export_all(store) if line["kind"] == "file"]
+    heads = {base64.b64decode(line["base64"])[:7] for line in found}
+
+    assert heads == {b"\x89PNG\r\n\x1a", b"Invoice"}
+
+
+def test_the_sdk_finds_the_prompt_and_the_dataset(tmp_path: Path) -> None:
+    """On a server with the demo data the SDK reads `Default`, renders it, and finds a dataset with items."""
+    data = tmp_path / "data"
+    done(data, "demo-data")
+    server = ServerProcess(data, LITERAL_API_KEY=KEY)
+    client: Any = LiteralClient(url=server.url, api_key=KEY, disabled=True)
+    prompt = client.api.get_prompt(name="Default", version=0)
+
+    assert (prompt.version, prompt.provider, len(prompt.template_messages)) == (0, "openai", 1)
+    rendered = "Hello, this is a test value and this\n\n* item 0\n* item 1\n* item 2\n\nis a templated list."
+    assert prompt.format_messages()[0]["content"] == rendered
+    edited = prompt.format_messages(test_var="Edited value")[0]["content"]
+    assert edited == rendered.replace("a test value", "a Edited value")
+    assert [(one["version"], one["rollout"]) for one in client.api.get_prompt_ab_testing(name="Default")] == [(0, 100)]
+    assert len(client.api.get_dataset(name="Questions with tools").items) == 6
+    assert done(data, "demo-data") == "Added to the project verbatim: nothing, it is all there.\n"
+    assert server.stop() == 0

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from literal_server.__main__ import make_parser
 from literal_server.commands.environment import Environment
-from literal_server.exchange.lines import KINDS
+from literal_server.exchange.lines import FILE, KINDS
 
 MANUAL = (Path(__file__).resolve().parents[2] / "docs" / "literal-server.md").read_text()
 
@@ -54,4 +54,4 @@ def test_every_kind_of_line_is_described() -> None:
     """The kinds of an export's lines stand in the manual."""
     from_manual = set(re.findall(r"`([a-z_]+)`", section("Data out, data in")))
 
-    assert KINDS.keys() <= from_manual
+    assert KINDS.keys() | {FILE} <= from_manual

@@ -1,7 +1,10 @@
 """Export and import: nothing is lost on the way, twice is once, what is there stands, and bad rows are named."""
 
+import io
 import json
+import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from literal_server import deletions, ingest, payloads, steps, threads
+from literal_server import deletions, files, ingest, payloads, steps, threads
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.exchange.messages import messages_of
+from literal_server.exchange.source import Limits
 from literal_server.tables import (
     Dataset,
     DatasetItem,
@@ -27,7 +31,7 @@ from literal_server.tables import (
     Step,
 )
 from literal_server.threads import ThreadReport
-from tests.literal_server.exchange_help import PROJECT, everything, export_all, take_in
+from tests.literal_server.exchange_help import PROJECT, everything, export_all, store_of, take_in
 
 pytestmark = pytest.mark.anyio
 
@@ -287,8 +291,8 @@ async def test_odd_payloads_survive(
          ["line 2: The export is not whole: this line, its last, counts other rows than there are."]),
         (b'{"id": "t", "steps": [5, {"id": "s", "type": "x"}]}',
          ["line 1, step 1: It is no object.", "line 1, step 2: There is no type of step 'x'."]),
-        (b'{"id": "s", "type": "run", "input": "' + b"x" * 1_000_000 + b'"}\n7',
-         ["line 1: It is longer than 1000000 bytes.", "line 2: It is no object."]),
+        (b'{"id": "s", "type": "run", "input": "' + b"x" * 2_000_000 + b'"}\n7',
+         ["line 1: It is longer than 2000000 bytes.", "line 2: It is no object."]),
     ],
 )  # fmt: skip
 async def test_rows_that_cannot_be_taken_are_named(
@@ -384,3 +388,72 @@ def test_messages_of_a_recorded_run() -> None:
     )  # fmt: skip
 
     assert told == [{"role": "user", "content": "2+3?", "name": "ada"}, *kept]
+
+
+async def put_file(database: Database, identity: str, content: bytes) -> None:
+    """Store a file with an attachment that names it."""
+    key = {"id": f"a-{identity}", "name": "f", "objectKey": f"files/{identity}"}
+    async with database.writing() as session:
+        ticket = files.Ticket(PROJECT.id, identity, "image/png", 0, 0)
+        await files.record(session, ticket, store_of(database).put(identity, io.BytesIO(content)))
+        step = ingest.StepReport(id=f"s-{identity}", thread_id="t", type="tool", attachments=[key])
+        await ingest.ingest_step(session, PROJECT.id, step)
+
+
+async def test_files_travel_with_their_bytes(make_store: Callable[[], Database]) -> None:
+    """Stored files, also large and empty ones, are the same in the second store, and twice is once."""
+    first, second = make_store(), make_store()
+    contents = {str(uuid.UUID(int=size)): os.urandom(size) for size in (0, 10, 2_500_000)}
+    for identity, content in contents.items():
+        await put_file(first, identity, content)
+    told = await export_all(first)
+    report, words = await take_in(second, told)
+
+    assert (words, report.added["file"]) == ([], 3)
+    for identity, content in contents.items():
+        assert store_of(second).path(identity).read_bytes() == content
+    assert (await export_all(second))[1:] == told[1:]
+    report, words = await take_in(second, told)
+    assert (words, report.added.total(), report.there["file"]) == ([], 0, 3)
+
+
+async def test_a_file_of_another_project_is_not_shared(make_store: Callable[[], Database]) -> None:
+    """In a second project of one server a file gets an id of its own, so that purging one leaves the other."""
+    store = make_store()
+    identity = str(uuid.UUID(int=5))
+    await put_file(store, identity, b"bytes")
+    other = Project(id="p-2", name="other", created_at=1)
+    _, words = await take_in(store, await export_all(store), other)
+    told = [line for line in await export_all(store, other) if line["kind"] == "file"]
+
+    assert words == []
+    assert told[0]["id"] != identity
+    assert store_of(store).path(told[0]["id"]).read_bytes() == b"bytes"
+    steps_of_other = [line for line in await export_all(store, other) if line["kind"] == "step"]
+    assert steps_of_other[0]["attachments"][0]["objectKey"] == f"files/{told[0]['id']}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"id": "../../etc/passwd"}, "There is no such file."),
+        ({"part": 1, "parts": 2}, "The part before this one is missing."),
+        ({"part": "0"}, "A line of a file says which part of how many it is."),
+        ({"base64": "%%%"}, "The content of the file is not base64."),
+        ({"base64": 7}, "The content of the file is not base64."),
+        ({"base64": "AAAA" * 1_200_000}, "The file is larger than MAX_FILE_BYTES (3000000)."),
+        ({"createdAt": "soon"}, "createdAt: "),
+    ],
+)
+async def test_hostile_files_are_refused(
+    make_store: Callable[[], Database], changes: dict[str, Any], word: str
+) -> None:
+    """A line of a file that makes no sense is named, and nothing is written under its id."""
+    store = make_store()
+    line = {"kind": "file", "id": str(uuid.UUID(int=1)), "mime": "x", "part": 0, "parts": 1, "base64": ""} | changes
+    content = json.dumps(line).encode()
+    report, words = await take_in(store, content, limits=Limits(10_000_000, 50, 1_000))
+
+    assert report.refused == 1
+    assert words[0].startswith(f"line 1: {word}")
+    assert report.added.total() == 0
