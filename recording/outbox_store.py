@@ -50,11 +50,11 @@ class _Job:
 def connect(path: Path) -> sqlite3.Connection:
     """Open the file with the tables in it.
 
-    synchronous=NORMAL: a killed process loses nothing that was committed; docs/decisions tells what a power cut takes.
+    synchronous=FULL: neither a killed process nor a power cut loses what was committed.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA synchronous=FULL")
     connection.executescript(SCHEMA)
     return connection
 
