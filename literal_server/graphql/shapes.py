@@ -107,6 +107,8 @@ def generation(row: Step, view: View) -> Shape | None:
         return None
     shown = generations.readable(row.generation, strict=view.strict)
     own = {"id": row.id, "step_id": row.id, "created_at": row.created_at, "error": shown["error"] or row.error or None}
+    if shown["duration"] is None and row.start_time is not None and row.end_time is not None:
+        own["duration"] = (row.end_time - row.start_time) / 1_000_000  # by which lists sort and filter as well
     return {snake_case(key): value for key, value in shown.items()} | own
 
 
