@@ -14,6 +14,7 @@ from chat.sessions import let_go
 from logins import new_login
 from pace import Pace, Questions, RefusedQuestionError, in_words
 from tests.app_process import AppProcess
+from tests.chat_client import ChatTab
 from tests.people import KEY, let_in, start_with, tab_of
 from tests.test_chat import recorded
 
@@ -61,6 +62,14 @@ async def test_a_changed_password_cuts_open_tabs_off(tmp_path: Path) -> None:
         await ada.is_cut_off()
         assert "5" in await bob.ask("What is 2 + 3?")
     app.stop()
+
+
+async def test_a_packet_that_is_too_large_closes_its_socket(app: AppProcess) -> None:
+    """What no question can need is not read in; the app goes on for the others."""
+    async with ChatTab(app.url) as tab, ChatTab(app.url) as other:
+        await tab.emit("client_message", {"message": {"output": "x" * 2_000_000}})
+        await tab.is_cut_off()
+        assert "5" in await other.ask("What is 2 + 3?")
 
 
 async def test_the_person_of_this_machine_is_not_counted(start_app: Callable[..., AppProcess]) -> None:
