@@ -24,10 +24,6 @@ class Unasked:
     reason: str = ""
 
 
-class RefusedDecisionError(Exception):
-    """A decision cannot be taken; the message says why, to the person who made it. The call goes on as it was."""
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided, by whom (empty: by nobody) and why; `request` is what may run, if it may."""
@@ -49,6 +45,13 @@ class _Waiting:
     read: Callable[[str], ToolRequest]
     decided: "asyncio.Future[Decision]"
 
+    def settle(self, decision: Decision) -> str | None:
+        """Take the decision if it is the first."""
+        if self.decided.done():
+            return UNKNOWN
+        self.decided.set_result(decision)
+        return None
+
 
 class Approvals:
     """The calls of one turn that wait for a person, by step. The first decision on each counts.
@@ -67,28 +70,28 @@ class Approvals:
         waiting.decided.add_done_callback(lambda _: self._waiting.pop(step_id, None))
         return waiting.decided
 
-    def approve(self, step_id: str, *, by: str, arguments: str | None = None) -> None:
-        """Let a call run, as it was asked for or with other arguments, JSON text. Raises RefusedDecisionError."""
-        waiting = self._find(step_id)
+    def approve(self, step_id: str, *, by: str, arguments: str | None = None) -> str | None:
+        """Let a call run, as it was asked for or with other arguments, JSON text.
+
+        Return why that cannot be, to the person who decided: the call then goes on as it was. None when it was taken.
+        """
+        waiting = self._waiting.get(step_id)
+        if waiting is None:
+            return UNKNOWN
         if arguments is None:
-            waiting.decided.set_result(Decision("approved", waiting.request, by))
-            return
+            return waiting.settle(Decision("approved", waiting.request, by))
         if len(arguments) > MAX_ARGUMENTS_CHARACTERS:
-            raise RefusedDecisionError(TOO_LONG.format(limit=MAX_ARGUMENTS_CHARACTERS))
+            return TOO_LONG.format(limit=MAX_ARGUMENTS_CHARACTERS)
         request = waiting.read(whole_characters(arguments))
         if request.problem:
-            raise RefusedDecisionError(request.problem)
+            return request.problem
         same = request.arguments == waiting.request.arguments
-        waiting.decided.set_result(Decision("approved" if same else "edited", request, by))
+        return waiting.settle(Decision("approved" if same else "edited", request, by))
 
-    def deny(self, step_id: str, *, by: str, reason: str = "") -> None:
-        """See that a call does not run. Raises RefusedDecisionError when it does not wait (any more)."""
-        waiting = self._find(step_id)
-        reason = whole_characters(reason.strip())[:MAX_REASON_CHARACTERS]
-        waiting.decided.set_result(Decision("denied", waiting.request, by, reason))
-
-    def _find(self, step_id: str) -> _Waiting:
+    def deny(self, step_id: str, *, by: str, reason: str = "") -> str | None:
+        """See that a call does not run. Return why that cannot be decided (any more), None when it was taken."""
         waiting = self._waiting.get(step_id)
-        if waiting is None or waiting.decided.done():
-            raise RefusedDecisionError(UNKNOWN)
-        return waiting
+        if waiting is None:
+            return UNKNOWN
+        reason = whole_characters(reason.strip())[:MAX_REASON_CHARACTERS]
+        return waiting.settle(Decision("denied", waiting.request, by, reason))

@@ -24,7 +24,7 @@ def wish(title: str) -> str:
 async def decide(tab: ChatTab, **payload: Any) -> str | None:
     """Press a button of the card, as the page does; return what the card then tells the person."""
     body = {
-        "sessionId": tab._socket.connection_auth["sessionId"],
+        "sessionId": tab.session_id,
         "action": {"name": DECIDE, "payload": payload},
     }
     async with tab._http.post(f"{tab.url}/project/action", json=body) as response:
@@ -129,6 +129,8 @@ async def test_every_tab_asks_and_the_first_decision_counts(app: AppProcess) -> 
             card, same = await tab.heard("element"), await other.heard("element")
             assert card["id"] == same["id"]
             step = card["props"]["step"]
+            async with ChatTab(app.url, await tab.thread()) as late:  # as after a reload
+                assert (await late.heard("element"))["props"] == card["props"]
 
             assert await decide(other, step_id=step, decision="deny", reason="from over here") is None
             for one in (tab, other):

@@ -7,8 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from agent.approval import UNKNOWN
 from tests.app_process import ROOT, AppProcess, wait_until
 from tests.chat_client import ChatTab
+from tests.test_approval import asked, decide, notes
 from tests.test_chat import recorded
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +47,28 @@ async def test_a_save_in_the_middle_of_a_turn_loses_nothing(watched: AppProcess)
     assert len([step for step in thread.steps if step.type == "llm"]) == 3
     assert httpx.post(f"{watched.url}/process/", json={}).json() == {"error": "SAVED"}
     wait_until(lambda: "Reloading app" in watched.text(), 5, watched.text)
+    assert "Error reloading" not in watched.text()
+
+
+async def test_a_save_while_a_call_waits_for_consent_loses_nothing(watched: AppProcess) -> None:
+    """The newer code takes the decision on a call that the older one has asked about, and refuses what does not fit."""
+    async with ChatTab(watched.url) as tab:
+        step = (await asked(tab, "Saved"))["step"]
+        source = watched.folder / "process.py"
+        source.write_text(source.read_text() + "\n")
+        await tab.heard("reload")
+
+        problem = await decide(tab, step_id=step, decision="approve", arguments="{}")
+        assert problem is not None
+        assert "title: Field required" in problem
+        assert await decide(tab, step_id="another", decision="deny") == UNKNOWN
+        assert await decide(tab, step_id=step, decision="approve") is None
+        await tab.heard("task_end")
+        thread = recorded(watched, await tab.thread())
+
+    [tool] = [step for step in thread.steps if step.type == "tool"]
+    assert tool.metadata["approval"]["decision"] == "approved"
+    assert notes(watched) == {"note-saved.md": "# Saved\n\nmilk and bread\n"}
     assert "Error reloading" not in watched.text()
 
 
