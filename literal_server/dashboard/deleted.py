@@ -8,7 +8,16 @@ from starlette.routing import Route
 
 from literal_server import clock, deletions, payloads, purge, steps, threads
 from literal_server.dashboard import views
-from literal_server.dashboard.pages import HEADERS, PAGE_SIZE, behind_door, error_page, owner_of, render, root_of
+from literal_server.dashboard.pages import (
+    HEADERS,
+    PAGE_SIZE,
+    behind_door,
+    error_page,
+    owner_of,
+    project_of,
+    render,
+    root_of,
+)
 from literal_server.paging import Page, PageRequest
 
 
@@ -29,8 +38,8 @@ async def _deleted(request: Request) -> Response:
     wanted = PageRequest(last=PAGE_SIZE, before=before) if before else PageRequest(first=PAGE_SIZE, after=after)
     now, days = clock.now(), api.settings.purge_after_days
     async with api.database.reading() as session:
-        found = await deletions.list_threads(session, api.project, api.settings, wanted)
-        lines = await views.lines_of(session, api.project, found.rows, now)
+        found = await deletions.list_threads(session, project_of(request), api.settings, wanted)
+        lines = await views.lines_of(session, project_of(request), found.rows, now)
     page = Page(lines, found.cursors, found.has_next, found.has_previous, found.total)
     ends = {row.id: (row.deleted_at or 0) + days * purge.DAY for row in found.rows}
     return render(request, "deleted.html", {"page": page, "days": days, "ends": ends, "now": now})
@@ -42,18 +51,20 @@ async def _restore(request: Request) -> Response:
     api = request.app.state.api
     thread_id = request.path_params["thread"]
     async with api.database.writing() as session:
-        await deletions.restore(session, api.project, "thread", thread_id)
-    home = f"{root_of(request)}/projects/{quote(api.project, safe='')}/logs/threads"
+        await deletions.restore(session, project_of(request), "thread", thread_id)
+    home = f"{root_of(request)}/projects/{quote(project_of(request), safe='')}/logs/threads"
     return RedirectResponse(f"{home}/{quote(thread_id, safe='')}", 303)
 
 
 async def _payload(request: Request) -> Response:
     api, owner = request.app.state.api, owner_of(request)
     async with api.database.reading() as session:
-        found = await steps.find_row(session, api.project, request.query_params.get("step", ""))
-        thread = await threads.find(session, api.project, found.thread_id) if found and found.thread_id else None
+        found = await steps.find_row(session, project_of(request), request.query_params.get("step", ""))
+        thread = (
+            await threads.find(session, project_of(request), found.thread_id) if found and found.thread_id else None
+        )
         if owner is not None:
-            users = await threads.participants_of(session, api.project, [thread] if thread else [])
+            users = await threads.participants_of(session, project_of(request), [thread] if thread else [])
             found = found if any(user.identifier == owner for user in users.values()) else None
         content = await payloads.read_one(session, found, request.query_params.get("name", "")) if found else None
     if content is None:

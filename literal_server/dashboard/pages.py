@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from literal_server import clock
+from literal_server import clock, projects
 from literal_server.auth import Authenticate, Visitor
 from literal_server.dashboard import player, sides, text, timeline, views
 from literal_server.errors import Refused
@@ -115,7 +115,7 @@ async def error_page(request: Request, status: int, reason: str | None = None) -
 
 
 def behind_door(page: Page) -> Page:
-    """Let only those to a page whom the embedder lets in, in this project only; forms only from our own pages."""
+    """Let only those to a page whom the embedder lets in, in projects that exist; forms only from our own pages."""
 
     async def opened(request: Request) -> Response:
         authenticate = request.app.state.authenticate
@@ -126,15 +126,29 @@ def behind_door(page: Page) -> Page:
         public = request.app.state.api.settings.public_url
         if request.method == "POST" and not is_from_own_page(request.scope, public):
             return await error_page(request, 403, "The form was not sent by a page of this server.")
-        project = request.path_params.get("project")
-        if project not in (None, request.app.state.api.project):
+        project = request.path_params.get("project") or request.app.state.api.project
+        if not await _is_project(request, project):
             return await error_page(request, 404)
+        request.state.project = project
         try:
             return await page(request)
         except Refused as refused:
             return await error_page(request, 400, str(refused))
 
     return opened
+
+
+def project_of(request: Request) -> str:
+    """Return the project that the address names, else the server's own."""
+    return str(getattr(request.state, "project", request.app.state.api.project))
+
+
+async def _is_project(request: Request, project: str) -> bool:
+    api = request.app.state.api
+    if project == api.project:
+        return True
+    async with api.database.reading() as session:
+        return any(one.id == project for one in await projects.all_projects(session))
 
 
 async def _turned_away(request: Request, authenticate: Authenticate) -> Response:
@@ -155,7 +169,7 @@ def owner_of(request: Request) -> str | None:
 
 
 async def _home(request: Request) -> Response:
-    return RedirectResponse(f"{root_of(request)}/projects/{request.app.state.api.project}/logs/threads", 307)
+    return RedirectResponse(f"{root_of(request)}/projects/{quote(project_of(request), safe='')}/logs/threads", 307)
 
 
 async def _threads(request: Request) -> Response:
@@ -167,7 +181,7 @@ async def _threads(request: Request) -> Response:
     try:
         async with api.database.reading() as session:
             page = await views.list_lines(
-                session, api.project, api.settings, wanted, query, clock.now(), owner=owner_of(request)
+                session, project_of(request), api.settings, wanted, query, clock.now(), owner=owner_of(request)
             )
     except QueryError as mistake:
         return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
@@ -182,7 +196,7 @@ async def _thread(request: Request) -> Response:
     if reading not in READINGS:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     async with api.database.reading() as session:
-        page = await views.read_thread(session, api.project, thread_id, current, now, owner_of(request))
+        page = await views.read_thread(session, project_of(request), thread_id, current, now, owner_of(request))
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
     template = api.settings.chat_url
@@ -203,7 +217,7 @@ def render(request: Request, template: str, values: Mapping[str, Any], status: i
     api = getattr(request.app.state, "api", None)
     shared = {
         "root": root_of(request),
-        "project": api.project if api else "",
+        "project": project_of(request) if api else "",
         "visitor": getattr(request.state, "visitor", None),
     }
     html = request.app.state.templates.get_template(template).render(**shared, **values)

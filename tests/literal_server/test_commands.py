@@ -41,6 +41,11 @@ def test_keys_come_and_go_while_the_server_runs(server: ServerProcess, data: Pat
     assert key.startswith("lsk_")
     assert project_of(server, key).json()["projectId"].startswith("shop-")
     assert project_of(server, KEY).json()["projectId"].startswith("verbatim-")
+    shop = project_of(server, key).json()["projectId"]
+    document = {"query": 'mutation { upsertThread(id: "sale", name: "A sale") { id } }'}
+    httpx.post(f"{server.url}/api/graphql", json=document, headers={"x-api-key": key})
+    assert "A sale" in httpx.get(f"{server.url}/projects/{shop}", follow_redirects=True).text
+    assert "A sale" not in httpx.get(server.url, follow_redirects=True).text
     listed = done(data, "keys", "list", "--project", "shop")
     assert "till" in listed
     assert key not in listed
