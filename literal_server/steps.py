@@ -30,10 +30,12 @@ class FullStep:
 
 @dataclass(frozen=True)
 class Owner:
-    """Where a step belongs: its thread and the identifier of that thread's participant, None if unknown."""
+    """What a step is and where it belongs: its thread and that thread's participant, None if unknown."""
 
-    thread_id: str | None
-    participant_identifier: str | None
+    type: str
+    name: str | None
+    thread: Thread | None
+    participant: Participant | None
 
 
 async def find_row(session: AsyncSession, project: str, identity: str) -> Step | None:
@@ -144,7 +146,7 @@ async def list_page(
 async def owners(session: AsyncSession, project: str, identities: Iterable[str | None]) -> dict[str, Owner]:
     """Answer by id where these steps belong; those that are not there are left out."""
     query = (
-        select(Step.id, Thread.id, Participant.identifier)
+        select(Step.id, Step.type, Step.name, Thread, Participant)
         .outerjoin(Thread, (Thread.project_id == project) & (Thread.id == Step.thread_id))
         .outerjoin(
             Participant,
@@ -154,7 +156,7 @@ async def owners(session: AsyncSession, project: str, identities: Iterable[str |
         )
         .where(Step.project_id == project, Step.id.in_(filter(None, set(identities))), Step.deleted_at.is_(None))
     )
-    return {row[0]: Owner(row[1], row[2]) for row in await session.execute(query)}
+    return {row[0]: Owner(*row[1:]) for row in await session.execute(query)}
 
 
 async def create(session: AsyncSession, project: str, report: StepReport, environment: str | None = None) -> FullStep:

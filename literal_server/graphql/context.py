@@ -10,6 +10,7 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionNode
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from literal_server import json_text
 from literal_server.errors import Refused
 from literal_server.files import FileStore
 from literal_server.graphql.shapes import View
@@ -87,12 +88,13 @@ def refused_as_not_ok(resolve: Callable[..., Awaitable[Any]]) -> Callable[..., A
 def _check_ids(given: Mapping[str, Any], longest: int) -> None:
     """See that ids fit into an index, those of the scores and attachments of a step too. Raises Refused."""
     for name, value in given.items():
-        if isinstance(value, str) and len(value) > longest and name.endswith(("id", "Id", "identifier")):
+        if name in ("scores", "attachments") and isinstance(value, list):
+            for one in value:
+                _check_ids(one if isinstance(one, Mapping) else {}, longest)
+        elif name == "generation" and isinstance(value, Mapping):
+            _check_ids(value, longest)
+        elif name.endswith(("id", "Id", "identifier")) and len(json_text.as_text(value) or "") > longest:
             raise Refused(f"{name} is longer than an id may be: at most {longest} characters (MAX_ID_LENGTH).")
-        if name in ("scores", "attachments"):
-            for one in value or ():
-                if isinstance(one, Mapping):
-                    _check_ids(one, longest)
 
 
 def page_request(arguments: Mapping[str, Any]) -> PageRequest:

@@ -128,10 +128,10 @@ def listed_generation(row: Step, view: View, owner: Owner | None) -> Shape:
 
 
 def owned_step(identity: str | None, owner: Owner) -> Shape:
-    """A step that is no more than the way to its thread and participant."""
-    user = {"identifier": owner.participant_identifier} if owner.participant_identifier else None
-    on_thread = {"id": owner.thread_id, "participant": user} if owner.thread_id else None
-    return {"id": identity, "thread_id": owner.thread_id, "thread": on_thread}
+    """A step by its kind and the way to its thread and participant."""
+    on_thread = thread(owner.thread, owner.participant) if owner.thread else None
+    thread_id = owner.thread.id if owner.thread else None
+    return {"id": identity, "type": owner.type, "name": owner.name, "thread_id": thread_id, "thread": on_thread}
 
 
 def snake_case(name: str) -> str:

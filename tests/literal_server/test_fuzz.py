@@ -39,6 +39,8 @@ READINGS: list[tuple[str, dict[str, Any]]] = [
     ("steps", {}),
     ("scores", {}),
     ("participants", {}),
+    ("generations", {}),
+    ("datasets", {}),
     ("threadDetail", {"id": "t1"}),
     ("step", {"id": "s1"}),
 ]

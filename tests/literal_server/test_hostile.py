@@ -80,16 +80,20 @@ async def test_ids_of_any_characters(wire: Wire, identity: str, server: Starlett
     assert await wire.step(identity) is None
 
 
+NESTED = {"id": "s", "scores": [{"id": ["x" * 100_000], "name": "x", "value": 1}]}
+
+
 async def test_ids_have_an_end(wire: Wire) -> None:
     """An id of 100 KB is refused in words, wherever it stands, and the rest of its batch is stored."""
     long = "x" * 100_000
-    for named in ({"id": long}, {"id": "s", "threadId": long}, {"id": "s", "parentId": long}):
+    for named in ({"id": long}, {"id": "s", "threadId": long}, {"id": "s", "parentId": long}, NESTED):
         steps = [named, {"id": "good"}]
         body = await wire.post(gql.steps_query_builder(steps), gql.steps_variables_builder(steps))
         assert "at most" in body["data"]["step0"]["message"]
         assert body["data"]["step1"]["ok"]
         assert await wire.step("good") is not None
     for query, variables in (
+        (gql.CREATE_GENERATION, {"generation": {"id": {"a": long}}}),
         (gql.UPSERT_THREAD, {"id": long}),
         (gql.UPSERT_THREAD, {"id": "t", "participantId": long}),
         (gql.CREATE_PARTICIPANT, {"identifier": long}),

@@ -203,3 +203,16 @@ async def test_nothing_stored_makes_the_python_sdk_choke(wire: Wire) -> None:
     raw = (await wire.thread("t"))["steps"][0]
     assert raw["generation"]["messages"][0]["role"] == "developer"
     assert (raw["output"], raw["metadata"]) == ([1], ["odd"])
+
+
+@pytest.mark.parametrize("field", ["scores", "generations"])
+async def test_the_way_to_the_thread_can_be_read_in_full(wire: Wire, field: str) -> None:
+    """From a listed score or generation everything about its step, thread and user that must be there is there."""
+    score = {"name": "quality", "type": "AI", "value": 1}
+    await wire.report({"id": "s", "threadId": "t", "type": "llm", "generation": {"model": "m"}, "scores": [score]})
+    await wire.send(gql.UPSERT_THREAD, {"id": "t", "name": "hello", "participantId": "ada"})
+    way = "step {id type name thread {id name participant {id identifier metadata}}}"
+    page = await wire.send(f"{{{field} {{edges {{node {{{way}}}}}}}}}")
+    step = page["edges"][0]["node"]["step"]
+    assert (step["type"], step["thread"]["name"]) == ("llm", "hello")
+    assert step["thread"]["participant"]["metadata"] == {}
