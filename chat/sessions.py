@@ -69,6 +69,7 @@ async def keep_to_own_thread(session: WebsocketSession) -> None:
 
     Chainlit lets a session stand on a thread that is not there; but it may be another person's that was deleted.
     It still says that the thread it was asked for cannot be found.
+    Raises ConnectionRefusedError while the record cannot tell whose it is; the page tries again.
     """
     if not session.thread_id_to_resume or session.restored:
         return
@@ -77,6 +78,8 @@ async def keep_to_own_thread(session: WebsocketSession) -> None:
         owner = await layer.get_thread_author(session.thread_id_to_resume) if layer else ""
     except ConnectionError as error:
         logger.warning("Nobody knows whose thread %.100r is: %s", session.thread_id_to_resume, error)
+        await session.delete()
+        raise ConnectionRefusedError("the record gives no answer") from error
     if not owner:
         session.thread_id = new_id()
 

@@ -7,12 +7,15 @@ from typing import Any
 import httpx
 import pytest
 from chainlit.chat_context import chat_contexts
+from chainlit.session import WebsocketSession
 from chainlit.user_session import user_sessions
 
 from agent.conversation import Conversations
+from chat import sessions
 from chat.sessions import let_go
 from logins import new_login
 from pace import Pace, Questions, RefusedQuestionError, in_words
+from recording.client import UnreachableError
 from tests.app_process import AppProcess
 from tests.chat_client import ChatTab
 from tests.people import KEY, let_in, start_with, tab_of
@@ -125,3 +128,20 @@ def test_of_somebody_who_goes_on_asking_not_all_is_kept() -> None:
             kept.append(error.kept)
 
     assert kept == [True] * 3 + [False] * 4
+
+
+async def test_a_session_waits_for_the_record_to_say_whose_thread_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody can tell, the socket is refused and its session is gone: it neither gets the thread nor another."""
+
+    class Silent:
+        async def get_thread_author(self, _thread_id: str) -> str:
+            raise UnreachableError("no answer")
+
+    monkeypatch.setattr(sessions, "get_data_layer", Silent)
+    session = WebsocketSession("s", "socket", print, print, {}, "webapp", thread_id="theirs")
+
+    with pytest.raises(ConnectionRefusedError):
+        await sessions.keep_to_own_thread(session)
+
+    assert WebsocketSession.get_by_id("s") is None
+    assert WebsocketSession.get("socket") is None
