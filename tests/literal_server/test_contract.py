@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from graphql import GraphQLSchema, parse, validate
 from literalai.api.helpers import score_helpers
 
 from literal_server.graphql.service import make_schema
+from tests.app_process import ROOT
 from tests.literal_server.wire import gql
 
 USERS = "clients.test_literalai_records.test_users"
@@ -99,6 +101,14 @@ def test_the_test_that_covers_a_field_is_there(name: str) -> None:
     module, _, function = name.rpartition(".")
 
     assert inspect.isfunction(getattr(importlib.import_module(f"tests.{module}"), function))
+
+
+def test_the_page_about_the_contract_has_the_same_table() -> None:
+    """docs/contract.md names each root field and endpoint with the test that covers it."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    told = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", text, re.MULTILINE))
+
+    assert told == QUERIES | MUTATIONS | ENDPOINTS
 
 
 DOCUMENTS: dict[str, Any] = {

@@ -12,8 +12,10 @@ from literalai import AsyncLiteralClient
 from starlette.applications import Starlette
 
 from literal_server import clock, files
+from literal_server.app import create_app
 from literal_server.files import FileStore, Ticket
 from literal_server.guard import Guard
+from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment
 from tests.literal_server.wire import KEY, Wire, gql
 
@@ -322,3 +324,33 @@ async def test_the_secret_is_the_owners(server: Starlette) -> None:
     secret = server.state.api.settings.data_dir / "file-secret"
     assert os.stat(secret).st_mode & 0o777 == 0o600
     assert server.state.api.files.secret == secret.read_text().strip().encode()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "mounted_at", "host", "root", "target", "readable"),
+    [
+        (None, "", "127.0.0.1:3000", "", "http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+        (None, "/literal", "127.0.0.1:8000", "/literal", "http://127.0.0.1:8000/literal",
+         "http://127.0.0.1:8000/literal"),
+        (None, "/literal", "literal.in-process", "", "http://literal.in-process", "/literal"),
+        ("https://x.test/", "", "x.test", "", "https://x.test", "https://x.test"),
+        ("https://x.test", "", "localhost:3000", "", "http://localhost:3000", "https://x.test"),
+        ("https://x.test", "/literal", "literal.in-process", "", "http://literal.in-process", "https://x.test/literal"),
+        ("https://x.test", "/literal", "x.test", "/literal", "https://x.test/literal", "https://x.test/literal"),
+    ],
+)  # fmt: skip
+async def test_where_addresses_lead(
+    server_settings: ServerSettings, public_url: str | None, mounted_at: str, host: str, root: str, target: str,
+    readable: str,
+) -> None:  # fmt: skip
+    """An upload goes where the client called; what browsers read is public, or of the page, or where it was called."""
+    settings = server_settings.model_copy(update={"public_url": public_url, "mounted_at": mounted_at})
+    server = create_app(settings)
+    async with server.router.lifespan_context(server):
+        transport = httpx.ASGITransport(server, root_path=root)
+        async with httpx.AsyncClient(
+            transport=transport, base_url=f"http://{host}", headers={"x-api-key": KEY}
+        ) as http:
+            answer = await signed(http)
+    assert answer["post"]["url"].split("/api/")[0] == target
+    assert answer["signedUrl"].split("/api/")[0] == readable
