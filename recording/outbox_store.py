@@ -66,6 +66,7 @@ class OutboxStore:
         self._db = _open(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def waiting(self) -> Iterable[Update]:
         """Yield what an earlier process left, oldest first."""
@@ -97,11 +98,15 @@ class OutboxStore:
             self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
             self._thread.start()
         job = _Job(work, asyncio.get_running_loop().create_future())
-        self._jobs.put(job)
+        if self._closed:  # a turn that outlives the end of the app must not wait for ever
+            job.done.set_exception(sqlite3.ProgrammingError("it is closed"))
+        else:
+            self._jobs.put(job)
         return job.done
 
     async def close(self) -> None:
         """Close the file when all that was asked for is done."""
+        self._closed = True
         self._jobs.put(None)
         if self._thread:
             await asyncio.to_thread(self._thread.join)

@@ -406,3 +406,15 @@ async def test_the_status_tells_how_recording_fares(server: Server, outbox: Outb
     assert after["to_disk_ms"]["p95"] >= after["to_disk_ms"]["p50"] > 0
     assert after["to_server_ms"]["p50"] > 0
     assert "secret" not in str([before, waiting, after])
+
+
+async def test_what_comes_after_the_end_does_not_wait_for_ever(server: Server, file: Path) -> None:
+    """A turn that is still running when the app ends is told at once that nothing is written any more."""
+    outbox = Outbox(server.api, file)
+    outbox.start()
+    await outbox.stop(1)
+
+    outbox.put_step(step("late"))
+
+    await asyncio.wait_for(outbox.written(), 5)
+    assert outbox.status()["disk_fails"] is True
