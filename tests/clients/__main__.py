@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.app_process import ROOT, clean_environment
 from tests.clients.environments import HERE, NODE, MissingError, node_environment, python_environment
 from tests.clients.processes import places
@@ -137,8 +139,8 @@ def run(client: Client) -> Result:
         elif done.returncode != 0 and not result.failed:
             result.problem = f"the tests ended with code {done.returncode}:\n{(done.stdout + done.stderr)[-3_000:]}"
         return result
-    except (MissingError, subprocess.TimeoutExpired) as missing:
-        return Result(client.name, problem=str(missing))
+    except (MissingError, subprocess.TimeoutExpired, pytest.fail.Exception) as missing:
+        return Result(client.name, problem=str(missing))  # the last: the server or the model did not start
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
