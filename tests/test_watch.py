@@ -1,5 +1,6 @@
 """`chainlit run -w`: a save drops and re-imports all our modules while turns, engine and writer stay as they were."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,37 @@ async def test_a_save_while_a_call_waits_for_consent_loses_nothing(watched: AppP
     assert tool.metadata["approval"]["decision"] == "approved"
     assert notes(watched) == {"note-saved.md": "# Saved\n\nmilk and bread\n"}
     assert "Error reloading" not in watched.text()
+
+
+COUNT = """
+import gc as _gc
+_routes = [route.name for route in server.router.routes if getattr(route, "name", None) in ("process", "literal")]
+_outboxes = sum(type(one).__name__ == "Outbox" for one in _gc.get_objects())
+_layers = sum(type(one).__name__ == "ChainlitLayer" for one in _gc.get_objects())
+logger.warning("COUNTED routes=%s outboxes=%d layers=%d", _routes, _outboxes, _layers)
+"""
+
+
+async def test_saves_good_and_bad_leave_one_of_each(watched: AppProcess) -> None:
+    """After a save that cannot be run the chat answers as before; after the next good one there is one set of all."""
+    source = watched.folder / "app.py"
+    good = source.read_text()
+    source.write_text(good + "\nthis is no Python\n")
+    wait_until(lambda: "Error reloading module" in watched.text(), 20, watched.text)
+    async with ChatTab(watched.url) as tab:
+        assert "5" in await tab.ask("What is 2 + 3?")
+        thread_id = await tab.thread()
+        recorded(watched, thread_id)
+
+    source.write_text(good + COUNT)
+    wait_until(lambda: "COUNTED" in watched.text(), 20, watched.text)
+    async with ChatTab(watched.url, thread_id) as tab:
+        await tab.ask("What is 3 + 4?")
+        thread = recorded(watched, thread_id, runs=2)
+
+    counted = re.findall(r"COUNTED routes=(.*) outboxes=(\d+) layers=(\d+)", watched.text())
+    assert counted == [(str(["process", "process", "literal"]), "1", "1")]
+    assert sum(step.type == "llm" for step in thread.steps) == 4
 
 
 def test_a_second_process_on_the_data_folder_says_so_and_stops(app: AppProcess) -> None:
