@@ -130,7 +130,8 @@ class TurnSteps:
             return [call]
         del self._talking[event.step_id]
         first = started.at + timedelta(seconds=event.time_to_first_token or 0)
-        return [call, self._answer(event.step_id, text_of(event.message), first, event.at)]
+        cut_short = {"metadata": {"cancelled": True}} if event.cancelled else {}
+        return [call, self._answer(event.step_id, text_of(event.message), first, event.at) | cut_short]
 
     def _tool_started(self, event: ToolStarted) -> Step:
         return self._child(event.step_id, "tool", event.name) | {

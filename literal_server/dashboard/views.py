@@ -76,6 +76,19 @@ class StepNode:
         return json_text.as_text(value) or ""
 
     @property
+    def replaced(self) -> dict[str, Any] | None:
+        """Who cut this step off by an edit or by asking again (`author`), when (`at`); None when it stands."""
+        mark = self.step.metadata_.get("superseded") if isinstance(self.step.metadata_, dict) else None
+        if not mark:
+            return None
+        mark = mark if isinstance(mark, dict) else {}
+        try:
+            at = clock.parse_time(mark.get("at"))
+        except ValueError:
+            at = None
+        return {"author": json_text.as_text(mark.get("author")) or "somebody", "at": at}
+
+    @property
     def duration(self) -> float | None:
         """Seconds from start to end."""
         if self.step.start_time is None or self.step.end_time is None:

@@ -100,6 +100,25 @@ async def test_a_thread_shows_what_happened(http: httpx.AsyncClient, thread_page
         assert part in page, part
 
 
+async def test_a_turn_that_was_cut_off_says_so(http: httpx.AsyncClient, wire: Wire, threads_page: str) -> None:
+    """Its steps are greyed, and its question tells who replaced it and when; a mark of no sense breaks nothing."""
+    mark = {"superseded": {"by": "q2", "at": "2025-01-01T00:01:00.000000Z", "author": HOSTILE}}
+    await wire.report(
+        {"id": "q", "threadId": "b", "type": "user_message", "output": {"content": "Old?"}, "metadata": mark},
+        {"id": "r", "threadId": "b", "parentId": "q", "type": "run", "metadata": mark},
+        {"id": "x", "threadId": "b", "type": "user_message", "output": {"content": "Odd?"},
+         "metadata": {"superseded": {"at": 7, "author": [1]}}},
+        {"id": "q2", "threadId": "b", "type": "user_message", "output": {"content": "New?"}},
+    )  # fmt: skip
+
+    page = (await http.get(f"{threads_page}/b")).text
+
+    assert page.count('superseded"') == 3
+    assert page.count("replaced by") == 2
+    assert html.escape(HOSTILE) in page
+    assert 'datetime="2025-01-01T00:01:00.000000Z"' in page
+
+
 async def test_current_step_is_open_and_marked(http: httpx.AsyncClient, thread_page: str) -> None:
     """The step of the address is marked and everything around it is open; an unknown one marks nothing."""
     page = (await http.get(thread_page, params={"currentStepId": "l"})).text
