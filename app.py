@@ -21,6 +21,7 @@ from chainlit.session import WebsocketSession, ws_sessions_sid
 from chainlit.types import ThreadDict
 
 from chat.approval import DECIDE, decide
+from chat.last_good import keep_hooks
 from chat.screen import AGAIN
 from chat.sessions import cleaned, keep_to_own_thread, look_after
 from chat.settings import Panel
@@ -118,7 +119,14 @@ def data_layer() -> ChainlitLayer | None:
     """Return the layer behind sidebar and resume; without recording there is none (and no other by environment)."""
     if house.kept.api is None or house.kept.outbox is None:
         return None
-    return ChainlitLayer(house.kept.api, house.kept.outbox, forget, house.review_url, house.kept.caller)
+    return ChainlitLayer(
+        house.kept.api,
+        house.kept.outbox,
+        forget,
+        house.review_url,
+        house.kept.caller,
+        steps_shown=house.settings.chat_steps_shown,
+    )
 
 
 if house.logins:
@@ -178,6 +186,7 @@ async def on_chat_resume(thread: ThreadDict) -> None:
 
 
 @cl.on_message
+@in_plain_words
 async def on_message(message: cl.Message) -> None:
     """Answer one question."""
     await tabs.ask(this_session(), message.id, message.content, cl.context.current_run.id)
@@ -261,3 +270,6 @@ for event_name in ("message_favorite", "audio_start", "audio_chunk", "audio_end"
 def this_session() -> WebsocketSession:
     """Return the session that a hook runs for; hooks run for tabs only, as no other client type is connected."""
     return cast(WebsocketSession, cl.context.session)
+
+
+keep_hooks(server, show_links)  # last: what could not be run to its end is not kept

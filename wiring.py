@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     purge_after_days: int = Field(30, ge=0)
 
     public_url: Annotated[str, AfterValidator(check_public_url)] | None = None
+    chat_steps_shown: int = Field(200, ge=1)
     chat_user: str = "admin"
     chat_password: SecretStr | None = None
     questions_per_minute: int = Field(60, ge=0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -309,10 +309,12 @@ class Conversations:
 
     def __init__(self, keep: int = 1000) -> None:
         self._keep = keep
+        self.deleted: deque[str] = deque(maxlen=keep)  # the last ones, for tabs that still show one of them
         self.by_thread: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     def take_over(self, older: "Conversations") -> None:
         """Go on with the conversations of older code, which finishes the turns it has begun."""
+        self.deleted.extend(older.deleted)
         for (user, thread_id), conversation in older.by_thread.items():
             recorded = conversation.exchanges if conversation.recorded else None
             self.open(user, thread_id, recorded).go_on_after(conversation)
@@ -332,6 +334,7 @@ class Conversations:
 
     def forget(self, thread_id: str) -> None:
         """Drop a deleted thread's conversations and stop what runs in them."""
+        self.deleted.append(thread_id)
         for key in [key for key in self.by_thread if key[1] == thread_id]:
             conversation = self.by_thread.pop(key)
             if conversation.turn:

@@ -39,6 +39,7 @@ UNREADABLE = (
 )
 CUT_OFF = "That question is not part of this conversation any more. What you wrote is kept; please ask it as a new one."
 NOT_SET = "These settings could not be taken; what was set before stays. Please try again in a moment."
+MOVED = "The thread you were in was deleted, so your question begins a new one."
 STOPPED_EARLY = "Stopped before I had begun. What you wrote is kept."
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
@@ -66,15 +67,17 @@ class Tabs:
     async def conversation_of(self, session: WebsocketSession) -> Conversation:
         """Return the conversation of a session's thread with its settings, from the record where it is not open.
 
-        Raises ConnectionError when the record cannot be read: to go on without it would forget what was said.
+        A thread that was deleted takes nothing new, so the session is given another one. Raises ConnectionError when
+        the record cannot be read: to go on without it would forget what was said.
         """
         user, thread_id = user_of(session), session.thread_id
         conversation = self.conversations.find(user, thread_id)
         if conversation is None:
             recorded = None
-            if session.thread_id_to_resume:
-                session.thread_id, recorded = await find_own(self.lookup, user, thread_id)
-            conversation = self.conversations.open(user, session.thread_id, recorded.exchanges if recorded else None)
+            if session.thread_id_to_resume or thread_id in self.conversations.deleted:
+                thread_id, recorded = await find_own(self.lookup, user, thread_id)
+                session.thread_id = session.thread_id_to_resume = thread_id
+            conversation = self.conversations.open(user, thread_id, recorded.exchanges if recorded else None)
         await self.panel.settle(conversation, session)
         return conversation
 
@@ -92,7 +95,7 @@ class Tabs:
 
     async def ask(self, session: WebsocketSession, question_id: str, text: str, run_id: str) -> None:
         """Answer a question; the turn lives in the conversation and goes on when this tab is closed."""
-        asked = Exchange(question_id, user_message(text))
+        asked, thread_id = Exchange(question_id, user_message(text)), session.thread_id
         try:
             turn = await self._begin(session, asked, run_id)
         except asyncio.CancelledError:  # stopped, while the record was being read
@@ -100,6 +103,8 @@ class Tabs:
         except Exception as error:  # noqa: BLE001 - whatever it is, a person is told and what was typed is kept
             await self.refuse(session, asked, _in_words(error), kept=getattr(error, "kept", True))
         else:
+            if session.thread_id != thread_id:
+                await self._move(session)
             await _end_of(turn)
 
     async def _begin(self, session: WebsocketSession, asked: Exchange, run_id: str) -> Turn:
@@ -118,6 +123,11 @@ class Tabs:
         )
         screen.asking = asked.question_id  # before any event of the turn: asking has started it, but not yet run it
         return turn
+
+    async def _move(self, session: WebsocketSession) -> None:
+        """Show a tab the thread that its question has begun in the place of a deleted one: the page goes there."""
+        await ChainlitEmitter(session).send_toast(MOVED, "info")
+        await self.catch_up(session)
 
     async def edit(self, session: WebsocketSession, question_id: str, text: str) -> None:
         """Put another question in the place of one; every tab on the thread drops what is cut and shows the branch."""

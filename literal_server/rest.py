@@ -1,4 +1,4 @@
-"""The HTTP side of the wire: GraphQL over POST, the project of a key, a dataset as a whole."""
+"""The HTTP side of the wire: GraphQL over POST, the project of a key, a dataset as a whole, the state of a thread."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from literal_server import datasets, json_text
+from literal_server import datasets, json_text, threads
 from literal_server.db import Database
 from literal_server.files import FileStore
 from literal_server.graphql import collection_shapes
@@ -117,6 +117,20 @@ async def export_dataset(call: Call) -> Response:
     return JsonResponse({"data": collection_shapes.exported_dataset(found, items) if found else None})
 
 
+@with_key
+async def thread_state(call: Call) -> Response:
+    """`POST /api/verbatim/thread-state`: whether the thread `{"threadId"}` is `living`, `deleted` or `unknown`.
+
+    The wire answers null for the latter two; who goes on with a thread must know which, as a deleted one takes no more.
+    """
+    thread_id = call.body.get("threadId")
+    if not isinstance(thread_id, str):
+        return JsonResponse(refusal('The body is {"threadId": text}.'), 400)
+    async with call.api.database.reading() as session:
+        state = await threads.state(session, call.project, json_text.encodable(thread_id))
+    return JsonResponse({"state": state})
+
+
 def unauthorized() -> Response:
     """The answer to a missing or wrong key."""
     return JsonResponse(refusal("The API key in the header x-api-key is missing or wrong."), 401)
@@ -182,4 +196,5 @@ async def _body(request: Request, limit: int) -> bytes:
 def routes() -> list[Route]:
     """The routes of the wire; one SDK puts a second slash in front when its address ends in one."""
     posts = [("/api/graphql", graphql), ("/api/my-project", my_project), ("/api/export/dataset", export_dataset)]
+    posts.append(("/api/verbatim/thread-state", thread_state))
     return [Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts]

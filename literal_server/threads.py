@@ -36,6 +36,14 @@ async def find(session: AsyncSession, project: str, identity: str) -> Thread | N
     return found
 
 
+async def state(session: AsyncSession, project: str, identity: str) -> str:
+    """Answer `living`, `deleted` (purged or not) or `unknown`."""
+    found = await session.get(Thread, (project, identity))
+    if found is not None:
+        return "living" if found.deleted_at is None else "deleted"
+    return "unknown" if await rows.deletion_before_purge(session, project, "thread", identity) is None else "deleted"
+
+
 async def create(session: AsyncSession, project: str, report: ThreadReport, environment: str | None = None) -> Thread:
     """Make a thread under a new id."""
     return await upsert(session, project, str(uuid.uuid4()), report, environment)

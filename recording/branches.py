@@ -1,6 +1,6 @@
 """Superseded steps: those of turns whose place an edit or a new answer took. They are marked, never deleted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,3 +44,25 @@ def living(steps: Iterable[Step]) -> list[Step]:
 def is_marked(metadata: Mapping[str, Any] | None) -> bool:
     """Tell whether a step with this metadata belongs to a turn that was cut off."""
     return bool(metadata and metadata.get(SUPERSEDED))
+
+
+def last_turns(steps: Sequence[Step], most: int) -> tuple[list[Step], int]:
+    """Return the last whole turns that come to at most `most` steps, and how many turns are before them.
+
+    A turn is a step at the root with all that is below it; parents come first in `steps`. The last one is always there.
+    """
+    root_of: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    for step in steps:
+        root = root_of.get(step.parent_id or "") or step.id or ""
+        root_of[step.id or ""] = root
+        sizes[root] = sizes.get(root, 0) + 1
+    shown: set[str] = set()
+    for root in reversed(sizes):
+        if shown and most < sizes[root]:
+            break
+        shown.add(root)
+        most -= sizes[root]
+    earlier = [step for step in steps if step.id in sizes and step.id not in shown]
+    kept = [step for step in steps if root_of[step.id or ""] in shown]
+    return kept, sum(step.type == "user_message" for step in earlier)

@@ -29,10 +29,10 @@ from literalai.observability.step import Attachment
 from literalai.observability.thread import Thread
 
 from doors import Caller
-from recording.branches import living
+from recording.branches import last_turns, living
 from recording.client import LiteralAPI, RecordingError, UnreachableError
 from recording.outbox import Outbox
-from recording.steps import iso
+from recording.steps import ASSISTANT, iso, message_id, message_step
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ LABEL = re.compile(
     r"[a-zA-Z0-9_ .-]{1,40}"
 )  # the browser asks for an avatar of this name, and no other letters are let in
 USERS_REMEMBERED = 1000
+STOPPED = "*Stopped.*"
 WAITING = "waiting"
 WAITS_LABEL = " - waits for you"
 DECISIONS = {
@@ -81,6 +82,7 @@ class ChainlitLayer(BaseDataLayer):
         on_delete: told the id of each thread that a person deletes.
         review_url: tells the address of a thread's review page, with `[thread_id]` and `[step_id]` to fill in.
         caller: tells who asks: another person's thread is answered as one that is not there.
+        steps_shown: of how many steps at the most a thread is shown, whole turns from its end.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class ChainlitLayer(BaseDataLayer):
         on_delete: Callable[[str], None],
         review_url: Callable[[], Awaitable[str]],
         caller: ContextVar[Caller],
+        *,
+        steps_shown: int,
     ) -> None:
         self._api = api
         self._outbox = outbox
@@ -97,6 +101,7 @@ class ChainlitLayer(BaseDataLayer):
         self._find_review_url = review_url
         self._caller = caller
         self._review_url = ""
+        self._steps_shown = steps_shown
         self._users: OrderedDict[str, PersistedUser] = OrderedDict()
         self._down_until = 0.0
 
@@ -227,7 +232,7 @@ class ChainlitLayer(BaseDataLayer):
         info = page.page_info
         return PaginatedResponse(
             pageInfo=PageInfo(info.has_next_page, info.start_cursor, info.end_cursor),
-            data=[_thread_dict(thread, with_steps=False) for thread in page.data],
+            data=[_thread_dict(thread, [], []) for thread in page.data],
         )
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
@@ -235,7 +240,21 @@ class ChainlitLayer(BaseDataLayer):
         thread = await self._read(lambda: self._stored_thread(thread_id), THREAD_SECONDS)
         if thread is None or thread.participant_identifier != self._caller.get().name:
             return None
-        return _thread_dict(thread, with_steps=True)
+        steps, earlier = last_turns(living(thread.steps or []), self._steps_shown)
+        shown = _with_thumbs([chainlit_step(step.to_dict()) for step in steps])
+        notice = [await self._notice(thread, earlier)] if earlier else []
+        elements = [_element_dict(one, thread.id) for step in steps for one in step.attachments or []]
+        return _thread_dict(thread, [*notice, *shown], elements)
+
+    async def _notice(self, thread: Thread, earlier: int) -> StepDict:
+        """Return a first message that says what of a long thread is not shown, and where it is."""
+        at = datetime.fromisoformat(thread.created_at or "1970-01-01T00:00:00Z")
+        page = (await self.build_debug_url()).partition("?")[0].replace("[thread_id]", thread.id)
+        where = f"[read the whole thread in the record]({page})" if page else "they are in the record"
+        turns = "1 earlier turn is" if earlier == 1 else f"{earlier} earlier turns are"
+        text = f"*{turns} not shown here, but not forgotten: {where}.*"
+        step_id = message_id(f"earlier turns of {thread.id}")
+        return chainlit_step(message_step(thread.id, step_id, "assistant_message", ASSISTANT, text, at))
 
     async def _stored_thread(self, thread_id: str) -> Thread | None:
         await self._outbox.flush(STORED_SECONDS, thread_id)
@@ -338,8 +357,7 @@ def _to_literal(step: StepDict) -> dict[str, Any]:
     return literal
 
 
-def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
-    shown = living(thread.steps or []) if with_steps else []
+def _thread_dict(thread: Thread, steps: list[StepDict], elements: list[ElementDict]) -> ThreadDict:
     return {
         "id": thread.id,
         "createdAt": thread.created_at or "",
@@ -348,8 +366,8 @@ def _thread_dict(thread: Thread, *, with_steps: bool) -> ThreadDict:
         "userIdentifier": thread.participant_identifier,
         "tags": thread.tags,
         "metadata": thread.metadata or {},
-        "steps": _with_thumbs([chainlit_step(step.to_dict()) for step in shown]),
-        "elements": [_element_dict(one, thread.id) for step in shown for one in step.attachments or []],
+        "steps": steps,
+        "elements": elements,
     }
 
 
@@ -434,7 +452,7 @@ def _label(step: Mapping[str, Any]) -> str:
 
 def _output(step: Mapping[str, Any]) -> str:
     """Return what came of a step, how it was decided that it may run, and how long it took."""
-    told = [_decision(step), _shown(step.get("output")) or step.get("error") or "", _took(step)]
+    told = [_decision(step), _shown(step.get("output")) or step.get("error") or "", _cut_short(step), _took(step)]
     return "\n\n".join(filter(None, told))
 
 
@@ -459,6 +477,12 @@ def _decision(step: Mapping[str, Any]) -> str:
     who = f" by {approval['by']}" if approval.get("by") else ""
     why = f": {approval['reason']}" if approval.get("reason") else ""
     return f"{words}{who}{why}"
+
+
+def _cut_short(step: Mapping[str, Any]) -> str:
+    """Return a line below an answer that a person has stopped: what stands above it is not all."""
+    stopped = step.get("type") == "assistant_message" and (step.get("metadata") or {}).get("cancelled")
+    return STOPPED if stopped else ""
 
 
 def _took(step: Mapping[str, Any]) -> str:

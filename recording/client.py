@@ -149,6 +149,18 @@ class LiteralAPI(AsyncLiteralAPI):
         response = await self._http.post(f"{self.rest_endpoint}/my-project", json={}, headers=self.headers, timeout=5)
         return str(response.raise_for_status().json()["projectId"])
 
+    async def is_deleted(self, thread_id: str) -> bool:
+        """Tell whether a thread that cannot be read was deleted; a server of another make does not say, so False.
+
+        Raises UnreachableError when the server gives no answer.
+        """
+        address, body = f"{self.rest_endpoint}/verbatim/thread-state", {"threadId": thread_id}
+        try:
+            response = await self._http.post(address, json=body, headers=self.headers, timeout=5)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"could not ask for a thread: {error or type(error).__name__}") from error
+        return response.status_code == 200 and response.json().get("state") == "deleted"
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()

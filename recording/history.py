@@ -21,10 +21,11 @@ ALIASES = uuid.UUID("5f0c1f4e-3f0b-4a56-9d0e-0a6f4b0c9a51")
 
 @dataclass(frozen=True, slots=True)
 class RecordedThread:
-    """A thread as the record has it; `owner` is empty for a thread that is nobody's."""
+    """A thread as the record has it; `owner` is empty for a thread that is nobody's. A deleted one has nothing."""
 
     owner: str
     exchanges: Sequence[Exchange]
+    deleted: bool = False
 
 
 async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: float) -> RecordedThread | None:
@@ -36,10 +37,11 @@ async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: 
         async with asyncio.timeout(seconds):
             await outbox.flush(seconds, thread_id)
             thread = await api.get_thread(id=thread_id)
+            deleted = thread is None and await api.is_deleted(thread_id)
     except TimeoutError as error:
         raise ConnectionError(f"the record did not answer within {seconds:g} s") from error
     if thread is None:
-        return None
+        return RecordedThread("", (), deleted=True) if deleted else None
     return RecordedThread(thread.participant_identifier or "", exchanges_of(thread.steps or []))
 
 
@@ -48,10 +50,11 @@ async def find_own(
 ) -> tuple[str, RecordedThread | None]:
     """Return the id under which a user's thread is recorded, and the thread where there is one already.
 
-    Another person's thread must not be reached, nor told from one that is not there: its id stands for one apart.
+    Another person's thread must not be reached, nor told from one that is not there: its id stands for one apart. So
+    does the id of a deleted thread, which takes nothing new: what is asked there begins a thread that can be read.
     """
     recorded = await lookup(thread_id)
-    while recorded and recorded.owner != user:
+    while recorded and (recorded.deleted or recorded.owner != user):
         thread_id = apart(user, thread_id)
         recorded = await lookup(thread_id)
     return thread_id, recorded

@@ -60,6 +60,7 @@ class Recorder:
     def refused(self, exchange: Exchange, *, thread_id: str, user: str, sentence: str) -> None:
         """Record a question that was not taken, and what the person was told instead: what is typed is kept."""
         at, question_id = datetime.now(UTC), exchange.question_id
+        self._outbox.put_thread(thread_id, participant=user)  # it may be the first thing that is asked there
         asked = message_step(thread_id, question_id, "user_message", user, text_of(exchange.question), at)
         told = message_step(thread_id, message_id(question_id), "assistant_message", ASSISTANT, sentence, at)
         self._put(asked | {"metadata": {"refused": True}}, exchange)

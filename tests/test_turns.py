@@ -281,7 +281,7 @@ async def test_stop_leaves_no_notice_and_shows_what_was_said(start_app: Callable
         thread = recorded(app, await tab.thread())
 
     answer = next(step for step in thread.steps if step.type == "assistant_message")
-    assert [message.removesuffix("\n\n*Stopped.*") for message in tab.messages()] == [answer.output["content"]]
+    assert tab.messages() == [f"{answer.output['content']}\n\n*Stopped.*"]
     call = next(step for step in thread.steps if step.type == "llm")
     assert (call.metadata["cancelled"], call.output["content"]) == (True, answer.output["content"])
     assert call.generation.message_completion["content"] == answer.output["content"]
@@ -381,3 +381,53 @@ async def test_nobody_can_press_buttons_or_stop_in_anothers_session(app: AppProc
         thread = recorded(app, await tab.thread())
 
     assert cut(thread) == []
+
+
+async def test_a_long_thread_opens_by_its_last_turns(start_app: Callable[..., AppProcess]) -> None:
+    """The tab is shown whole turns from the end and where the others are; the model is told of all of them."""
+    app = start_app(CHAT_STEPS_SHOWN="14")
+    async with ChatTab(app.url) as tab:
+        for number in range(4):
+            await tab.ask(f"What is {number} + 1?")
+        thread_id = await tab.thread()
+        recorded(app, thread_id, runs=4)
+    app.stop()
+    app.start()
+    async with ChatTab(app.url, thread_id) as again:
+        assert questions(again) == ["What is 2 + 1?", "What is 3 + 1?"]
+        notice = again.messages()[0]
+        await again.ask("What is 4 + 1?")
+        thread = recorded(app, thread_id, runs=5)
+
+    assert notice.startswith("*2 earlier turns are not shown here")
+    page = notice.partition("](")[2].partition(")")[0]
+    assert page.startswith("/literal/projects/")
+    assert page.endswith(f"/logs/threads/{thread_id}")
+    assert len(told_to_the_model(thread)) == 5
+
+
+async def test_a_question_in_a_deleted_thread_begins_a_new_one(start_app: Callable[..., AppProcess]) -> None:
+    """Neither an open tab nor an HTTP client that keeps the id writes into what nobody can read any more."""
+    app = start_app()
+    async with ChatTab(app.url) as tab, httpx.AsyncClient(base_url=app.url) as http:
+        await tab.ask("What is 2 + 3?")
+        thread_id = await tab.thread()
+        recorded(app, thread_id)
+        (await http.post("/auth/header")).raise_for_status()
+        deleted = await http.request("DELETE", "/project/thread", json={"threadId": thread_id})
+        assert deleted.status_code == 200
+        await tab.ask("What is 3 + 4?")
+        moved = (await tab.heard("resume_thread"))["id"]
+        await tab.ask("What is 4 + 5?")
+        thread = recorded(app, moved, runs=2)
+        body = {"message_history": [{"role": "user", "content": "Hello!"}], "thread_id": thread_id}
+        answer = await http.post("/process/", json=body, timeout=30)
+        after = recorded(app, moved, runs=3)
+
+    assert moved != thread_id
+    assert thread.participant_identifier == "local"
+    assert thread.name == "What is 3 + 4?"
+    assert told_to_the_model(thread) == ["What is 3 + 4?", "What is 4 + 5?"]
+    assert answer.json()["thread_id"] == thread_id
+    assert told_to_the_model(after) == ["Hello!"]
+    assert any("was deleted" in data["message"] for name, data in tab.events if name == "toast")

@@ -266,3 +266,19 @@ async def test_datasets_go_and_come_back_with_their_items(server: Starlette) -> 
         await session.execute(update(Dataset).values(deleted_at=6))
     assert await purge.purge(api.database) == {"datasets": 2, "dataset_items": 2}
     assert holding(server) == []
+
+
+async def test_a_client_can_ask_whether_a_thread_was_deleted(http: httpx.AsyncClient, wire: Wire) -> None:
+    """Living, deleted and unknown are told apart, for who has the key; the wire answers null for the latter two."""
+    for thread in ("living", "gone"):
+        await wire.report({"id": f"m {thread}", "threadId": thread, "type": "user_message"})
+    await wire.send("mutation D($id: String!) { deleteThread(id: $id) { id } }", {"id": "gone"})
+
+    async def state(thread: object, **headers: str) -> httpx.Response:
+        return await http.post("/api/verbatim/thread-state", json={"threadId": thread}, headers=headers)
+
+    states = {thread: (await state(thread)).json()["state"] for thread in ("living", "gone", "never")}
+
+    assert states == {"living": "living", "gone": "deleted", "never": "unknown"}
+    assert (await state("gone", **{"x-api-key": "wrong"})).status_code == 401
+    assert (await state(7)).status_code == 400

@@ -40,7 +40,7 @@ async def recording(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Recordi
         outbox = Outbox(api, tmp_path / "outbox.db")
         outbox.start()
         caller = new_caller()
-        layer = ChainlitLayer(api, outbox, lambda thread: None, api.project_id, caller)
+        layer = ChainlitLayer(api, outbox, lambda thread: None, api.project_id, caller, steps_shown=200)
         mounted = httpx.ASGITransport(server, root_path="/literal")
         async with httpx.AsyncClient(transport=mounted, base_url="http://localhost") as browser:
             yield Recording(layer, api, outbox, caller, browser)

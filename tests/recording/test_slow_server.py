@@ -49,7 +49,7 @@ async def test_after_one_question_without_an_answer_nobody_waits(
     monkeypatch.setattr(chainlit_layer, "SHORT_SECONDS", 0.3)
     api = LiteralAPI(deaf.url, "key")
     outbox = Outbox(api, tmp_path / "outbox.db")
-    layer = ChainlitLayer(api, outbox, lambda thread: None, api.project_id, new_caller())
+    layer = ChainlitLayer(api, outbox, lambda thread: None, api.project_id, new_caller(), steps_shown=200)
 
     user = await layer.get_user("ada")
     assert user

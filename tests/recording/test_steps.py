@@ -21,7 +21,7 @@ from agent.events import (
     Usage,
     Verdict,
 )
-from recording.branches import superseded
+from recording.branches import last_turns, superseded
 from recording.history import exchanges_of
 from recording.steps import TurnSteps, message_id, message_step, text_of
 
@@ -249,6 +249,21 @@ async def test_a_refused_question_is_rebuilt_but_not_told_to_the_model() -> None
     assert [exchange.refused for exchange in rebuilt] == [False, True]
     assert rebuilt[1].steps.keys() == {"busy", message_id("busy")}
     assert messages_of(rebuilt) == [{"role": "user", "content": "1 + 1?"}, *NEW]
+
+
+async def test_of_a_long_thread_the_last_whole_turns_are_kept() -> None:
+    """The cut is between turns, the bound is kept where one turn is not longer by itself, and the rest is counted."""
+    turns = [(turn(run_id=f"r{number}", question_id=f"q{number}"), EVENTS[:1]) for number in range(4)]
+    steps: Any = [Recorded(step) for step in await steps_of(*turns)]  # two steps a turn
+
+    def kept(most: int) -> tuple[list[str], int]:
+        shown, earlier = last_turns(steps, most)
+        return [step.id or "" for step in shown], earlier
+
+    assert kept(8) == ([step.id for step in steps], 0)
+    assert kept(7) == (["q1", "r1", "q2", "r2", "q3", "r3"], 1)
+    assert kept(4) == (["q2", "r2", "q3", "r3"], 2)
+    assert kept(1) == (["q3", "r3"], 3)
 
 
 def test_the_text_of_a_message_with_parts() -> None:
