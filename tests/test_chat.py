@@ -230,28 +230,6 @@ async def test_a_dead_recording_server_does_not_disturb_the_chat(start_app: Call
     assert "Recording waits" in app.text()
 
 
-async def test_another_persons_thread_does_not_open(start_app: Callable[..., AppProcess]) -> None:
-    """A thread that belongs to somebody else is refused at the socket, in the sidebar and for every change."""
-    app = start_app()
-    key = (app.data / "literal-api-key").read_text().strip()
-    api = LiteralAPI(api_key=key, url=f"{app.url}/literal")
-    api.upsert_thread("theirs", name="secret plans", participant_id="eve")
-    with httpx.Client(base_url=app.url) as http:
-        http.post("/auth/header").raise_for_status()
-        answers = [
-            http.get("/project/thread/theirs"),
-            http.request("PUT", "/project/thread", json={"threadId": "theirs", "name": "mine"}),
-            http.request("DELETE", "/project/thread", json={"threadId": "theirs"}),
-        ]
-        listed = http.post("/project/threads", json={"pagination": {"first": 20}, "filter": {}}).json()
-
-    assert [answer.status_code for answer in answers] == [401, 401, 401]
-    assert listed["data"] == []
-    with pytest.raises(Exception, match="failed to connect"):
-        async with ChatTab(app.url, "theirs"):
-            pass
-
-
 async def test_one_signal_ends_the_app_although_a_tab_is_open(start_app: Callable[..., AppProcess]) -> None:
     """SIGTERM during an answer, with the tab still there: the app ends, and the turn is recorded as stopped."""
     app = start_app(OFFLINE_TOKEN_SECONDS="0.2")
