@@ -116,14 +116,16 @@ async def test_an_element_is_deleted_by_its_owner_only(recording: Recording) -> 
 async def test_a_file_that_cannot_be_stored_leaves_its_name(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A file over the limit is refused with the setting that helps; the record still says that it was there."""
+    """A file over the limit is refused with the setting that helps; the record says that it was there, and has none."""
     with pytest.raises(RefusedError, match="MAX_FILE_BYTES"):
         await recording.api.upload_file(b"x" * 2_000)
     await ada_has(recording, "t")
     await store(recording, File(name="large", content=b"x" * 2_000, for_id="answer", thread_id="t", id="e"))
     element = await recording.layer.get_element("t", "e")
     assert element
-    assert (element.get("name"), element.get("url")) == ("large", None)
+    assert (element.get("name"), element.get("objectKey")) == ("large", None)
+    # An address all the same, because a client that validates opens no thread without one.
+    assert (await recording.browser.get(str(element.get("url")).removeprefix("/literal"))).status_code == 404
     assert "large" in caplog.text
 
 
