@@ -64,9 +64,9 @@ class Story:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def weather(place: str, seconds: float = 0.5) -> Call:
+def weather(place: str, seconds: float = 0.5, degrees: str = "{degrees}") -> Call:
     """A call of the weather tool."""
-    told = '{"place": "' + place + '", "sky": "{sky}", "celsius": {degrees}, "wind_kmh": {wind}}'
+    told = '{"place": "' + place + '", "sky": "{sky}", "celsius": ' + degrees + ', "wind_kmh": {wind}}'
     return Call("get_current_weather", {"city": place}, told, seconds=seconds)
 
 
@@ -91,7 +91,7 @@ STORIES: Sequence[Story] = (
                 "Is it warmer in {place} or in {other}?",
                 "{place} has {degrees} °C and {sky}, {other} is three degrees colder.\n\n| city | °C |\n|---|---|\n"
                 "| {place} | {degrees} |\n| {other} | {colder} |",
-                [[weather("{place}", 0.9), weather("{other}", 1.4)]],
+                [[weather("{place}", 0.9), weather("{other}", 1.4, "{colder}")]],
                 feedback=1,
                 comment="The table is just what I wanted.",
             ),

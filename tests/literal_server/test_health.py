@@ -63,7 +63,7 @@ async def test_what_was_undone_does_not_count_as_stored(
 
     monkeypatch.setattr("literal_server.threads.upsert", broken)
     both = 'mutation { one: ingestStep(id: "a", type: run) { ok } two: upsertThread(id: "t", name: "x") { id } }'
-    assert (await wire.post(both))["data"] is None
+    assert (await wire.http.post("/api/graphql", json={"query": both})).json()["data"] is None
     counted = await read_metrics(wire.http)
 
     assert counted["literal_ingested_steps_total"] == 0
