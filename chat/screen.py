@@ -11,7 +11,7 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from agent.conversation import Conversation, Exchange, Turn, TurnStarted, joined
 from agent.events import ApprovalAsked, ApprovalDecided, Event, TextDelta, ToolDelta, TurnFinished, new_id
 from chat.approval import card, card_id
-from recording.chainlit_layer import chainlit_step
+from recording.chainlit_shapes import chainlit_step
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step, text_of
 
 AGAIN = "regenerate"

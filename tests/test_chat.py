@@ -10,7 +10,7 @@ import httpx
 import pytest
 from literalai.api import LiteralAPI
 
-from recording.chainlit_layer import chainlit_step
+from recording.chainlit_shapes import chainlit_step
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
 

@@ -52,7 +52,7 @@ KNOWS_BOTH_HOUSES = "wiring"
 
 # Packages of others that only these files may import.
 FENCED = {
-    "chainlit": ("app", "chat.*", "recording.chainlit_layer"),
+    "chainlit": ("app", "chat.*", "recording.chainlit_*"),
     "literalai": ("recording.*",),
     "pydantic_settings": ("wiring", "literal_server.commands.environment"),
 }
