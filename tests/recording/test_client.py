@@ -1,0 +1,55 @@
+"""Reading threads: the same as through the SDK's own way, but for what nobody wants, and without holding others up."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from literalai.api import AsyncLiteralAPI
+from pydantic import SecretStr
+
+from literal_server.app import create_app
+from literal_server.settings import ServerSettings
+from recording.client import LiteralAPI
+
+pytestmark = pytest.mark.anyio
+
+STEPS: list[dict[str, Any]] = [
+    {"id": "q", "threadId": "t", "type": "user_message", "name": "ada", "output": {"content": "Hi"}, "tags": ["a"],
+     "startTime": "2026-01-01T00:00:00Z", "scores": [{"name": "user-feedback", "type": "HUMAN", "value": 1}]},
+    {"id": "r", "threadId": "t", "parentId": "q", "type": "run", "name": "on_message", "metadata": {"client": "chat"},
+     "startTime": "2026-01-01T00:00:01Z", "endTime": "2026-01-01T00:00:09Z", "error": "it failed"},
+    {"id": "l", "threadId": "t", "parentId": "r", "rootRunId": "r", "type": "llm", "name": "gpt", "input": {"a": [1]},
+     "startTime": "2026-01-01T00:00:02Z", "generation": {"messages": [{"role": "user", "content": "x"}]},
+     "attachments": [{"id": "f", "name": "a.png", "mime": "image/png", "url": "https://example.org/a.png"}]},
+]  # fmt: skip
+
+
+async def test_a_thread_is_read_as_the_sdk_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every field of thread and steps is that of the SDK's own reading, without generations and without a sleep."""
+    server = create_app(ServerSettings(data_dir=tmp_path, api_key=SecretStr("key")))
+    async with server.router.lifespan_context(server):
+        api = LiteralAPI("http://literal.in-process", "key", httpx.ASGITransport(server))
+        await api.upsert_thread(id="t", name="Greeting", participant_id="ada", metadata={"k": 1}, tags=["x"])
+        await api.add_steps(STEPS)
+        stock = await AsyncLiteralAPI.get_thread(api, "t")
+        monkeypatch.setattr(time, "sleep", _forbidden)
+        ours = await api.get_thread("t")
+        nothing = await api.get_thread("unknown")
+        await api.close()
+
+    assert ours is not None
+    assert nothing is None
+    assert ours.participant_identifier == "ada"
+    expected: Any = stock.to_dict()
+    assert expected["steps"][2].pop("generation")
+    told: Any = ours.to_dict()
+    assert [step.pop("generation", None) for step in told["steps"]] == [None, None, None]
+    for step in expected["steps"]:
+        step.pop("generation", None)
+    assert told == expected
+
+
+def _forbidden(_seconds: float) -> None:
+    raise AssertionError("it sleeps, and with it everybody's answers")
