@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
@@ -21,6 +21,16 @@ async def find(session: AsyncSession, kind: type[Kind], project: str, identity: 
             known[key] = await session.get(kind, (project, identity))
     found: Kind | None = known[key]
     return found
+
+
+async def find_ahead(session: AsyncSession, project: str, step_ids: Sequence[str]) -> None:
+    """Read the steps of a batch in one statement, so that `find` knows which are there and which are new."""
+    if not step_ids:
+        return
+    known: dict[Any, Any] = session.info
+    known |= {(Step, project, identity): None for identity in step_ids}
+    for step in await session.scalars(select(Step).where(Step.project_id == project, Step.id.in_(step_ids))):
+        known[(Step, project, step.id)] = step
 
 
 def add(session: AsyncSession, row: Thread | Step | Score | Attachment) -> None:

@@ -24,7 +24,7 @@ from graphql import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock
+from literal_server import clock, rows
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.files import FileStore
@@ -125,6 +125,7 @@ class GraphService:
         result = ExecutionResult()
         try:
             async with self._database.writing() as session:
+                await rows.find_ahead(session, caller.project, _steps_of_batch(variables, self._settings.max_batch))
                 result = await self._execute(document, variables, self._context(session, caller, operations))
                 if any(is_unexpected(error) for error in result.errors or ()):
                     raise _Undo
@@ -165,6 +166,15 @@ class GraphService:
         if reason := limits.refusal_of(document, self._settings):
             return [GraphQLError(reason)]
         return validate(self._schema, document, max_errors=20) or document
+
+
+def _steps_of_batch(variables: Mapping[str, Any], most: int) -> list[str]:
+    """Answer the ids of what may be a batch of steps, nothing for a single one.
+
+    The SDKs number the variables of a batch: id_0, id_1 and so on. One under another name is read by itself later.
+    """
+    ids = [value for name, value in variables.items() if name.startswith("id_") and isinstance(value, str)]
+    return ids[:most] if len(ids) > 1 else []
 
 
 def refusal(message: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import itertools
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from starlette.applications import Starlette
 
 from literal_server import ingest, threads, totals
 from literal_server.ingest import StepReport
@@ -232,3 +234,18 @@ async def test_running_totals_are_those_of_a_recount(order: tuple[int, ...], ser
         await totals.recount(session, thread)
         assert counted == [getattr(thread, name) for name in names]
         assert counted == [7, 0.0, 1, 1, 0, 1, 9, 9]
+
+
+async def test_a_batch_is_looked_up_at_once(wire: Wire, server: Starlette) -> None:
+    """The steps of a batch, new and known, are read in one statement, not in one each."""
+    engine = server.state.api.database._engine.sync_engine
+    batch = [{"id": f"s{number}", "threadId": "t", "type": "tool"} for number in range(20)]
+    await wire.report(*batch[:5])
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    await wire.report(*batch, batch[0] | {"name": "told twice"})
+
+    assert len([one for one in statements if one.startswith("SELECT") and "FROM steps" in one]) == 1
+    steps = (await wire.thread("t"))["steps"]
+    assert {step["id"]: step["name"] for step in steps} == {one["id"]: None for one in batch} | {"s0": "told twice"}
