@@ -26,7 +26,11 @@ UPLOAD_MICROSECONDS = 15 * 60 * 1_000_000
 UNKNOWN_TYPE = "application/octet-stream"
 ROUTE = "/api/verbatim/files"
 READ_PREFIX = f"{ROUTE}/"
+# Pictures that are only pictures: nothing in them can run.
+PICTURES = {f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp")}
 MISSING_KEY = "files/00000000-0000-0000-0000-000000000000"  # the key of no file
+
+_IDS_AT_ONCE = 1_000
 
 _IDENTITY = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"files/({_IDENTITY})")
@@ -163,6 +167,17 @@ async def find(session: AsyncSession, project: str, identity: str) -> tuple[Stor
     if attachments and not living:
         return None
     return stored, next(filter(None, living), None)
+
+
+async def media_types(session: AsyncSession, project: str, keys: Sequence[str]) -> dict[str, str]:
+    """Answer by object key what each stored file is; those that never arrived are left out."""
+    identities = [match[1] for key in keys if (match := _KEY.fullmatch(key))]
+    found: dict[str, str] = {}
+    for start in range(0, len(identities), _IDS_AT_ONCE):
+        here = (StoredFile.project_id == project, StoredFile.id.in_(identities[start : start + _IDS_AT_ONCE]))
+        for row in await session.execute(select(StoredFile.id, StoredFile.mime).where(*here)):
+            found[object_key(row.id)] = row.mime
+    return found
 
 
 async def forget(session: AsyncSession, project: str, keys: Sequence[str]) -> list[str]:

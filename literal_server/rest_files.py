@@ -23,8 +23,7 @@ from literal_server.rest import Api, Call, JsonResponse, called_address, link_ba
 _FORM_BYTES = 64 * 1024
 _FORM_FIELDS = 50
 
-_PICTURES = {f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "bmp")}
-_SHOWN = {*_PICTURES, "application/pdf", "text/plain"}
+_SHOWN = {*files.PICTURES, "application/pdf", "text/plain"}
 _READABLE_TEXT = {"text/csv", "text/markdown", "text/tab-separated-values", "application/json"}
 _VECTOR = "image/svg+xml"
 

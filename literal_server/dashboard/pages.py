@@ -1,6 +1,7 @@
 """The pages' routes: a door in front of each, rendering, and the headers that keep what is shown from running."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -195,8 +196,10 @@ async def _thread(request: Request) -> Response:
     reading = request.query_params.get("view", "transcript")
     if reading not in READINGS:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
+    project = project_of(request)
+    link = partial(api.files.read_address, root_of(request), project)
     async with api.database.reading() as session:
-        page = await views.read_thread(session, project_of(request), thread_id, current, now, owner_of(request))
+        page = await views.read_thread(session, project, thread_id, current, now, link=link, owner=owner_of(request))
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
     template = api.settings.chat_url

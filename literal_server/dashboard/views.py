@@ -1,15 +1,17 @@
 """What the pages show, made from the rows of floor one: lines of the list, and the tree of one thread."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, generations, json_text, paging, steps, thread_query, threads
+from literal_server import clock, files, generations, json_text, paging, steps, thread_query, threads
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
-from literal_server.tables import Thread
+from literal_server.tables import Attachment, Thread
+
+FileLink = Callable[[str | None], str | None]
 
 # Deeper steps are shown at this depth: a page nests only so far before it is neither readable nor renderable.
 DEEPEST = 12
@@ -45,6 +47,17 @@ class ThreadLine:
     is_live: bool
 
 
+@dataclass(frozen=True)
+class ShownFile:
+    """A file of a step: `address` is where the browser reads it, None where it cannot; missing if it never arrived."""
+
+    name: str
+    mime: str | None
+    address: str | None
+    is_picture: bool
+    is_missing: bool
+
+
 @dataclass
 class StepNode:
     """One step of the page with those inside it; `is_open` because the wanted step is this one or in it."""
@@ -56,6 +69,7 @@ class StepNode:
     is_current: bool = False
     is_open: bool = False
     children: list["StepNode"] = field(default_factory=list)
+    files: Sequence[ShownFile] = ()
 
     @property
     def step(self) -> Any:
@@ -147,6 +161,11 @@ class ThreadPage:
     roots: Sequence[StepNode]
     current: StepNode | None
 
+    @property
+    def replaced_turns(self) -> int:
+        """How many of the thread's questions were cut off: they are among its turns, as their tokens are."""
+        return sum(node.step.type == "user_message" and node.replaced is not None for node in flatten(self.roots))
+
 
 async def list_lines(
     session: AsyncSession,
@@ -186,9 +205,19 @@ async def lines_of(session: AsyncSession, project: str, found: Sequence[Thread],
 
 
 async def read_thread(
-    session: AsyncSession, project: str, thread_id: str, current_step: str | None, now: int, owner: str | None = None
+    session: AsyncSession,
+    project: str,
+    thread_id: str,
+    current_step: str | None,
+    now: int,
+    *,
+    link: FileLink,
+    owner: str | None = None,
 ) -> ThreadPage | None:
-    """Read one thread, None when there is none, or none of this owner's; the way to the current step is open."""
+    """Read one thread, None when there is none, or none of this owner's; the way to the current step is open.
+
+    `link` makes the address of a stored file from its object key.
+    """
     thread = await threads.find(session, project, thread_id)
     if thread is None:
         return None
@@ -197,7 +226,26 @@ async def read_thread(
         return None
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
+    await _show_files(session, project, roots, link)
     return ThreadPage(line, roots, next((node for node in flatten(roots) if node.is_current), None))
+
+
+async def _show_files(session: AsyncSession, project: str, roots: Sequence[StepNode], link: FileLink) -> None:
+    keys = [file.object_key for node in flatten(roots) for file in node.full.attachments if file.object_key]
+    stored = await files.media_types(session, project, keys)
+    for node in flatten(roots):
+        node.files = [_shown(file, stored.get(file.object_key or ""), link) for file in node.full.attachments]
+
+
+def _shown(file: Attachment, stored_as: str | None, link: FileLink) -> ShownFile:
+    address = link(file.object_key) if stored_as else None
+    # Whoever records may write anything here: only what leads to a page or a file becomes a link.
+    if address is None and file.url and file.url.lower().startswith(("http://", "https://")):
+        address = json_text.encodable(file.url)
+    is_missing = address is None and link(file.object_key) is not None
+    return ShownFile(
+        file.name or "unnamed file", file.mime or stored_as, address, stored_as in files.PICTURES, is_missing
+    )
 
 
 def flatten(nodes: Sequence[StepNode]) -> Iterator[StepNode]:

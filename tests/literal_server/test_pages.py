@@ -3,9 +3,11 @@
 import base64
 import html
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,7 +22,7 @@ from literal_server.dashboard.pages import EXAMPLES, READINGS, VIEWS
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Step
-from tests.literal_server.wire import KEY, Wire
+from tests.literal_server.wire import KEY, Wire, gql
 
 pytestmark = pytest.mark.anyio
 
@@ -115,8 +117,60 @@ async def test_a_turn_that_was_cut_off_says_so(http: httpx.AsyncClient, wire: Wi
 
     assert page.count('superseded"') == 3
     assert page.count("replaced by") == 2
+    assert '3 <span class="quiet">(2 replaced)</span>' in page
     assert html.escape(HOSTILE) in page
     assert 'datetime="2025-01-01T00:01:00.000000Z"' in page
+
+
+async def test_files_are_a_click_away(http: httpx.AsyncClient, wire: Wire, threads_page: str) -> None:
+    """A stored picture is shown, another file is linked by its signed address, and only real addresses are links."""
+    picture, text_file = [await stored(http, b"bytes", mime) for mime in ("image/png", "text/html")]
+    given: list[dict[str, Any]] = [
+        {"name": "seen.png", "mime": "text/plain", "objectKey": picture["post"]["fields"]["key"]},
+        {"name": "page.html", "mime": "image/png", "objectKey": text_file["post"]["fields"]["key"]},
+        {"name": "lost.png", "mime": "image/png", "objectKey": "files/00000000-0000-0000-0000-000000000001"},
+        {"name": "elsewhere", "url": "https://example.org/a?b=1&c=2"},
+        {"name": "runs", "url": "javascript:alert(1)"},
+    ]
+    start = "2025-01-01T00:00:00Z"
+    await wire.report({"id": "f", "threadId": "f", "type": "user_message", "startTime": start, "attachments": given})
+
+    for reading in READINGS:
+        if reading == "raw":
+            continue
+        page = (await http.get(f"{threads_page}/f", params={"view": reading, "currentStepId": "f"})).text
+        pictures, links = re.findall('<img src="([^"]+)"', page), re.findall('<li><a href="([^"]+)"', page)
+        addresses = [urlsplit(one["signedUrl"]) for one in (picture, text_file)]
+        own = [f"{one.path}?{one.query}" for one in addresses]
+        assert pictures[-1] == own[0], reading
+        assert [html.unescape(link) for link in links[-3:]] == [*own, given[3]["url"]], reading
+        assert page.count("never arrived") == 1
+        assert 'href="javascript' not in page
+    shown = await http.get(own[0])
+    assert (shown.content, shown.headers["content-type"]) == (b"bytes", "image/png")
+
+
+async def test_files_are_a_click_away_under_a_path(server_settings: ServerSettings) -> None:
+    """Mounted under a path, the pages link files by that path."""
+    app = create_app(server_settings.model_copy(update={"mounted_at": "/literal"}))
+    async for http in mounted(app, "/literal"):
+        http.headers["x-api-key"] = KEY
+        answer = await stored(http, b"bytes", "image/png", "/literal")
+        steps = [{"id": "f", "threadId": "f", "attachments": [{"objectKey": answer["post"]["fields"]["key"]}]}]
+        await http.post("/literal/api/graphql", json={"query": gql.steps_query_builder(steps),
+                                                      "variables": gql.steps_variables_builder(steps)})  # fmt: skip
+        page = (await http.get(f"/literal/projects/{app.state.api.project}/logs/threads/f")).text
+        (picture,) = re.findall('<li><a href="([^"]+)" class="picture"', page)
+        assert picture.startswith("/literal/api/verbatim/files/")
+        assert (await http.get(picture)).content == b"bytes"
+
+
+async def stored(http: httpx.AsyncClient, content: bytes, mime: str, root: str = "") -> Any:
+    """Upload a file and answer what its signing answered."""
+    answer = (await http.post(f"{root}/api/upload/file", json={"contentType": mime})).json()
+    post = answer["post"]
+    assert (await http.post(post["url"], data=post["fields"], files={"file": content})).status_code == 204
+    return answer
 
 
 async def test_current_step_is_open_and_marked(http: httpx.AsyncClient, thread_page: str) -> None:
