@@ -40,8 +40,9 @@ def _chat(page: Page, url: str) -> None:
 
 def _review(page: Page, url: str) -> None:
     link = page.get_by_role("link", name="Show in the record").get_attribute("href") or ""
-    page.goto(url + link.partition("?")[0])
-    page.locator("summary", has_text="get_current_weather").first.click()
+    page.goto(f"{url}{link.partition('?')[0]}?view=timeline")
+    page.get_by_role("link", name="get_current_weather").first.click()
+    expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.screenshot(path=ROOT / "docs" / "thread.png", animations="disabled")
 
 
