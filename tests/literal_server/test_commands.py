@@ -100,6 +100,17 @@ def test_guessing_passwords_is_slow(tmp_path: Path) -> None:
     server.stop()
 
 
+def test_the_password_of_the_settings_cannot_be_guessed_faster(tmp_path: Path) -> None:
+    """After ten wrong ones even the right one waits, so that nobody learns of a guess that it was right."""
+    server = ServerProcess(tmp_path / "data", DASHBOARD_PASSWORD=PASSWORD)
+
+    tried = [page(server, "admin", f"guess {number}") for number in range(11)]
+
+    assert tried == [401] * 10 + [429]
+    assert page(server, "admin", PASSWORD) == 429
+    server.stop()
+
+
 def test_users_open_the_server_to_others(tmp_path: Path) -> None:
     """With a user the server may listen for other machines."""
     data = tmp_path / "data"
