@@ -7,7 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 
 from literal_server.db import MIGRATIONS, Database
 from literal_server.tables import Base
@@ -52,3 +52,37 @@ async def test_older_generations_get_their_columns(tmp_path: Path) -> None:
     engine.dispose()
 
     assert [tuple(row) for row in found] == [(1.5, "p"), (None, None), (None, None)]
+
+
+def test_the_way_back(tmp_path: Path) -> None:
+    """From the newest form back to the first, with the rows it knows, and forth again; then back to nothing."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'literal.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    forms: list[dict[str, set[str]]] = []
+    for move, revision in (
+        (command.upgrade, "0001"),
+        (command.upgrade, "head"),
+        (command.downgrade, "0001"),
+        (command.upgrade, "head"),
+        (command.downgrade, "base"),
+    ):
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            move(config, revision)
+            if not forms:
+                connection.exec_driver_sql(
+                    "INSERT INTO steps (project_id, id, type, created_at, updated_at, is_error, generation)"
+                    " VALUES ('p', 's', 'llm', 1, 2, 0, '{}')"
+                )
+            looked = inspect(connection)
+            forms.append(
+                {table: {one["name"] for one in looked.get_columns(table)} for table in looked.get_table_names()}
+            )
+            if "steps" in forms[-1]:
+                row = connection.exec_driver_sql("SELECT id, type, created_at, updated_at, generation FROM steps").one()
+                assert tuple(row) == ("s", "llm", 1, 2, "{}")
+    engine.dispose()
+
+    assert forms[0] == forms[2] != forms[1] == forms[3]
+    assert set(forms[4]) <= {"alembic_version"}

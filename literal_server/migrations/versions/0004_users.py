@@ -18,3 +18,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_users"),
     )
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.drop_table("users")
