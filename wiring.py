@@ -38,7 +38,7 @@ from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
 from literal_server.files import READ_PREFIX
 from literal_server.guard import Guard, check_public_url, is_local_request, parse_origin
-from literal_server.settings import ServerSettings, explain
+from literal_server.settings import Limits, ServerSettings, explain
 from local_assets import LocalAssets
 from logins import HASHER, Login, LoginError, Logins, PasswordFile
 from pace import Questions
@@ -61,8 +61,11 @@ FLUSH_SECONDS = 5.0
 OUR_ROUTES = ("process", "literal", "health", "feedback", "shut")
 
 
-class Settings(BaseSettings):
-    """Everything that can be set, by environment variable or in `.env`; the names are the fields' in capitals."""
+class Settings(BaseSettings, Limits):
+    """Everything that can be set, by environment variable or in `.env`; the names are the fields' in capitals.
+
+    The limits are those of the recording server inside the app.
+    """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -86,7 +89,6 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     outbox_limit_bytes: int = Field(100_000_000, ge=1)
-    max_file_bytes: int = Field(104_857_600, ge=1)
     recording: Literal["on", "off"] = "on"
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
@@ -317,10 +319,10 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             api_key=settings.literal_api_key,
             public_url=settings.public_url,
             mounted_at=LITERAL_PATH,
-            max_file_bytes=settings.max_file_bytes,
             chat_url="/thread/{thread_id}",
             metrics_token=settings.metrics_token,
             purge_after_days=settings.purge_after_days,
+            **settings.model_dump(include=set(Limits.model_fields)),
         )
         kept.literal = create_app(server_settings, authenticate=(_ChatsDoor if kept.logins else _OpenDoor)(kept.caller))
         transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)

@@ -5,26 +5,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 
-class ServerSettings(BaseModel):
-    """What a server is told when it is made; run alone, it is told by environment variables of the same names.
+class Limits(BaseModel):
+    """How much a server takes and gives: sizes are bytes, the others are counts."""
 
-    `public_url` is the address that browsers use (scheme and host), None on a machine of one's own.
-    `mounted_at` is the path under which an application that embeds the server has mounted it, such as "/literal".
-    `chat_url` is a template such as "/thread/{thread_id}": where a thread goes on in the chat.
-    With `metrics_token` the metrics are for who shows it, without one for this machine.
-    Sizes are bytes, the other limits are counts. What is deleted is purged after `purge_after_days`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    data_dir: Path
-    api_key: SecretStr | None = None
-    public_url: str | None = None
-    mounted_at: str = ""
-    project_name: str = "verbatim"
-    chat_url: str | None = None
-    metrics_token: SecretStr | None = None
-    purge_after_days: int = Field(30, ge=0)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1)
     max_metadata_bytes: int = Field(1024 * 1024, ge=1)
     max_payload_bytes: int = Field(3 * 1024 * 1024, ge=1)
@@ -40,6 +23,28 @@ class ServerSettings(BaseModel):
     max_cached_documents: int = Field(256, ge=1)
     default_page_size: int = Field(50, ge=1)
     max_page_size: int = Field(1_000, ge=1)
+
+
+class ServerSettings(Limits):
+    """What a server is told when it is made; run alone, it is told by environment variables of the same names.
+
+    `public_url` is the address that browsers use (scheme and host), None on a machine of one's own.
+    `mounted_at` is the path under which an application that embeds the server has mounted it, such as "/literal".
+    `chat_url` is a template such as "/thread/{thread_id}": where a thread goes on in the chat.
+    With `metrics_token` the metrics are for who shows it, without one for this machine.
+    What is deleted is purged after `purge_after_days`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    data_dir: Path
+    api_key: SecretStr | None = None
+    public_url: str | None = None
+    mounted_at: str = ""
+    project_name: str = "verbatim"
+    chat_url: str | None = None
+    metrics_token: SecretStr | None = None
+    purge_after_days: int = Field(30, ge=0)
 
     @property
     def files_dir(self) -> Path:

@@ -1,13 +1,16 @@
 """Settings: what is read from where, what is safe to start with, and that the example file names them all."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from doors import is_loopback
-from tests.app_process import ROOT
+from literal_server.settings import Limits
+from tests.app_process import ROOT, AppProcess
 from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, load_settings
 
 LOCKS = {"chat_password": "a", "process_api_key": "b"}
@@ -15,10 +18,11 @@ OF_OTHERS = {"HOST", "PORT", "DASHBOARD_USER"}  # of scripts/run, and of the Lit
 
 
 def test_the_example_names_every_setting_and_no_other() -> None:
-    """Each field of the settings stands in .env.example, and nothing there is unknown."""
+    """Each setting stands in .env.example, but for limits that another page lists, and nothing there is unknown."""
     named = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    listed_elsewhere = {name.upper() for name in Limits.model_fields} - {"MAX_FILE_BYTES"}
 
-    assert named - OF_OTHERS == {name.upper() for name in Settings.model_fields}
+    assert named - OF_OTHERS == {name.upper() for name in Settings.model_fields} - listed_elsewhere
 
 
 def test_the_example_says_the_defaults(tmp_path: Path) -> None:
@@ -90,3 +94,14 @@ def test_every_door_has_a_lock_before_others_can_come(
 def test_what_counts_as_this_machine(host: str, loopback: bool) -> None:
     """Only loopback addresses and their one name are reachable from this machine alone."""
     assert is_loopback(host) is loopback
+
+
+def test_the_limits_reach_the_server_inside_the_app(start_app: Callable[..., AppProcess]) -> None:
+    """A limit in the environment holds for the recording server of the app, as for one that runs alone."""
+    app = start_app(MAX_ID_LENGTH="50")
+    key = (app.data / "literal-api-key").read_text().strip()
+    question = {"query": "query ($id: String!) { threadDetail(id: $id) { id } }", "variables": {"id": "x" * 51}}
+
+    answer = httpx.post(f"{app.url}/literal/api/graphql", json=question, headers={"x-api-key": key}).json()
+
+    assert "at most 50 characters (MAX_ID_LENGTH)" in answer["errors"][0]["message"]
