@@ -38,6 +38,7 @@ from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
 from literal_server.files import READ_PREFIX
 from literal_server.guard import Guard, check_public_url, is_local_request, parse_origin
+from literal_server.logs import without_query
 from literal_server.settings import Limits, ServerSettings, explain
 from local_assets import LocalAssets
 from logins import HASHER, Login, LoginError, Logins, PasswordFile
@@ -220,6 +221,7 @@ def wire(server: FastAPI, read_claim: ReadClaim) -> House:
     """
     for name in TALKATIVE:  # Chainlit lets every library log each request it makes
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.access").addFilter(without_query)  # `chainlit run -d` has it write every request
     try:
         settings = load_settings()
     except ValidationError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from doors import is_loopback
 from literal_server.settings import Limits
-from tests.app_process import ROOT, AppProcess
+from tests.app_process import ROOT, AppProcess, wait_until
 from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, load_settings
 
 LOCKS = {"chat_password": "a", "process_api_key": "b"}
@@ -105,3 +105,13 @@ def test_the_limits_reach_the_server_inside_the_app(start_app: Callable[..., App
     answer = httpx.post(f"{app.url}/literal/api/graphql", json=question, headers={"x-api-key": key}).json()
 
     assert "at most 50 characters (MAX_ID_LENGTH)" in answer["errors"][0]["message"]
+
+
+def test_no_log_of_requests_holds_a_query(start_app: Callable[..., AppProcess]) -> None:
+    """Where `chainlit run -d` has every request logged, the query of none is: signatures of links stand there."""
+    app = start_app(DEBUG="true")
+
+    httpx.get(f"{app.url}/literal/api/verbatim/files/p/id?signature=told-to-nobody")
+    wait_until(lambda: "GET /literal/api/verbatim/files/p/id HTTP" in app.text(), 10, app.text)
+
+    assert "told-to-nobody" not in app.text()
