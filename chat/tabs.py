@@ -41,6 +41,8 @@ CUT_OFF = "That question is not part of this conversation any more. What you wro
 NOT_SET = "These settings could not be taken; what was set before stays. Please try again in a moment."
 MOVED = "The thread you were in was deleted, so your question begins a new one."
 STOPPED_EARLY = "Stopped before I had begun. What you wrote is kept."
+OPENED = "verbatimThread"
+"""Under this name public/verbatim.js hears which thread a question has opened."""
 NOT_RECORDED = "Recording is off (RECORDING=off): nothing of this conversation is kept."
 
 
@@ -105,6 +107,8 @@ class Tabs:
         else:
             if session.thread_id != thread_id:
                 await self._move(session)
+            if self.recorder:
+                await ChainlitEmitter(session).send_window_message({OPENED: session.thread_id})
             await _end_of(turn)
 
     async def _begin(self, session: WebsocketSession, asked: Exchange, run_id: str) -> Turn:

@@ -14,6 +14,14 @@ new MutationObserver(() => {
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
 
+// On a phone the list of threads is closed, and Chainlit leaves it to that list to put a new thread into the address:
+// a reload would begin another one. The app names the thread with each answer that begins.
+addEventListener("message", ({ source, data }) => {
+  if (source !== window || typeof data?.verbatimThread !== "string" || location.pathname !== "/") return;
+  if (document.getElementById("thread-history")) return;
+  history.replaceState(history.state, "", `/thread/${encodeURIComponent(data.verbatimThread)}`);
+});
+
 // The review pages send whoever is not signed in here, with the page that was wanted in `next`. Chainlit goes to its start
 // page after signing in; this goes on to the wanted one instead.
 const next = new URLSearchParams(location.search).get("next") ?? "";
