@@ -28,6 +28,7 @@ from agent.model import ChatModel, openai_client
 from agent.model_list import ModelList
 from agent.offline import offline_model
 from agent.toolbox import Toolbox
+from chat.actions import ActionRoute
 from chat.feedback import FeedbackRoutes
 from chat.routes import shut_routes
 from doors import Caller, Claim, Doorkeeper, ReadClaim, is_loopback, new_caller, who_is
@@ -59,7 +60,7 @@ FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it whe
 LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
 FLUSH_SECONDS = 5.0
-OUR_ROUTES = ("process", "literal", "health", "feedback", "shut")
+OUR_ROUTES = ("process", "literal", "health", "feedback", "action", "shut")
 
 
 class Settings(BaseSettings, Limits):
@@ -419,6 +420,7 @@ def _mount(server: FastAPI, house: House) -> None:
         *process.routes(),
         *Health(kept.outbox).routes(),
         *feedback.routes(),
+        *ActionRoute(kept.caller).routes(),
         *shut_routes(),
     ]
     if kept.literal:

@@ -34,7 +34,7 @@ SIGNED_IN = {
     ("DELETE", "/project/thread"): "a thread of the caller's",
     ("PUT", "/feedback"): "an answer in a thread of the caller's; ours stands in front",
     ("DELETE", "/feedback"): "a score in a thread of the caller's; ours stands in front",
-    ("POST", "/project/action"): "a session of the caller's",
+    ("POST", "/project/action"): "a session of the caller's; ours stands in front",
 }
 
 SHUT = (
