@@ -64,6 +64,10 @@ async def test_each_sees_the_own_threads_on_the_pages(app_with_people: AppProces
     assert (others.status_code, others.text.replace(bobs, "")) == (404, unknown.text.replace("x" * 36, ""))
     assert (adas in adas_list, bobs in adas_list) == (True, False)
     assert (adas in everybodys, bobs in everybodys) == (True, True)
+    assert (f'href="/thread/{adas}"' in own.text, "/thread/" in theirs.text) == (
+        True,
+        False,
+    )  # the chat would not open it
 
 
 def test_who_is_not_signed_in_is_sent_to_the_chats_sign_in(app_with_people: AppProcess) -> None:

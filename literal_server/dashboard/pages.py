@@ -202,8 +202,10 @@ async def _thread(request: Request) -> Response:
         page = await views.read_thread(session, project, thread_id, current, now, link=link, owner=owner_of(request))
     if page is None:
         return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
-    template = api.settings.chat_url
-    chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template else None
+    template, visitor = api.settings.chat_url, request.state.visitor
+    # Inside the chat's app a visitor has the chat's own name; there somebody else's thread cannot be opened.
+    opens = not api.settings.mounted_at or visitor.name == page.line.user
+    chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template and opens else None
     shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS}
     until = now if page.line.is_live else None
     if reading == "sides":
