@@ -178,7 +178,7 @@ class Tabs:
         if conversation:
             asked = conversation.refuse(asked.question_id, asked.question)
         if self.recorder:
-            self.recorder.refused(asked, thread_id=thread_id, user=user, sentence=sentence)
+            await self.recorder.refused(asked, thread_id=thread_id, user=user, sentence=sentence)
         await Screen(session).say(sentence, message_id(asked.question_id))
 
     async def resumed(self, session: WebsocketSession, thread: ThreadDict) -> None:

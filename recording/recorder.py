@@ -57,14 +57,15 @@ class Recorder:
         for step in self._running[run_id].being_said():
             self._outbox.put_step(step)
 
-    def refused(self, exchange: Exchange, *, thread_id: str, user: str, sentence: str) -> None:
-        """Record a question that was not taken, and what the person was told instead: what is typed is kept."""
+    async def refused(self, exchange: Exchange, *, thread_id: str, user: str, sentence: str) -> None:
+        """Record a question that was not taken, and what the person is told instead; on disk before they read it."""
         at, question_id = datetime.now(UTC), exchange.question_id
         self._outbox.put_thread(thread_id, participant=user)  # it may be the first thing that is asked there
         asked = message_step(thread_id, question_id, "user_message", user, text_of(exchange.question), at)
         told = message_step(thread_id, message_id(question_id), "assistant_message", ASSISTANT, sentence, at)
         self._put(asked | {"metadata": {"refused": True}}, exchange)
         self._put(told | {"error": sentence}, exchange)
+        await self._outbox.written()
 
     def _put(self, step: Step, exchange: Exchange) -> None:
         """Queue a step, and note in its exchange what to say of it should that be cut off one day."""
