@@ -26,6 +26,8 @@ from literal_server.tables import Participant, Score, Step, Thread
 
 SQL = ColumnElement[bool]
 LARGEST = 2**63 - 1
+# Seconds from now that a moment may lie away: longer spans reach as far as this one.
+FARTHEST = 10**12
 
 _COMPARISONS: dict[str, Callable[[Any, Any], SQL]] = {
     "=": operators.eq,
@@ -97,7 +99,7 @@ class _Moment:
         given = condition.value
         try:
             if isinstance(given, Span):
-                return max(-LARGEST, min(LARGEST, self.now + int(given.seconds * 1_000_000)))
+                return self.now + int(max(-FARTHEST, min(FARTHEST, given.seconds)) * 1_000_000)
             return clock.parse_time(str(given))
         except ValueError as error:
             raise QueryError(

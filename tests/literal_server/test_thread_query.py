@@ -99,6 +99,8 @@ async def found(session: AsyncSession, query: str) -> set[str]:
         ("created > 2020-01-01", "good bad live"),
         ("active > -7d", "bad live"),
         ("active > -1h", "live"),
+        (f"active > -{'9' * 400}d", "good bad live"),
+        (f"created > {'9' * 400}w", ""),
         ("active < 2026-03-05", "good"),
         ("active >= 2026-03-09T10:00:00Z and active < 2026-03-10", "bad"),
         ("live", "live"),
@@ -165,7 +167,8 @@ def test_a_mistake_is_named_with_its_place(query: str, place: int, words: str) -
 
 PIECES = st.sampled_from(
     ["errors", "tool", "score", '["x"]', ".error", "created", "metadata.a", "=", "!=", "~", ">", "<=", "in", "(", ")",
-     ",", "and", "or", "not", "3", "-7d", "1e309", "2026-02-30", '"x"', "'", '"', "\\", "word", "ü", "\0", "\ud800",
+     ",", "and", "or", "not", "3", "-7d", "9" * 400 + "s", "1e309", "2026-02-30",
+     '"x"', "'", '"', "\\", "word", "ü", "\0", "\ud800",
      "[", "live", "true", "user", "name", "tag", " "]
 )  # fmt: skip
 
