@@ -45,10 +45,11 @@ async def add(session: AsyncSession, typed: str, password: str, role: Role) -> U
         raise Refused(
             "A name has 1 to 64 of the letters a to z, digits and . _ - @ +, and begins with a letter or a digit."
         )
+    digest = hashed(password)  # before the transaction begins with its first question: this takes a while
     if await session.get(User, name) is not None:
         raise Refused(f"There is a user {name} already.")
     now = clock.now()
-    user = User(name=name, hash=hashed(password), role=role, created_at=now, updated_at=now)
+    user = User(name=name, hash=digest, role=role, created_at=now, updated_at=now)
     session.add(user)
     return user
 

@@ -66,11 +66,11 @@ def _role(environment: Environment, arguments: argparse.Namespace) -> int:
 
 
 def _password(environment: Environment, arguments: argparse.Namespace) -> int:
-    password = _ask_password()
+    digest = users.hashed(_ask_password())
 
     async def work(session: AsyncSession) -> None:
         user = await users.named(session, arguments.name)
-        user.hash, user.updated_at = users.hashed(password), clock.now()
+        user.hash, user.updated_at = digest, clock.now()
         print(f"{user.name} has a new password.")
 
     return write(environment, work)
