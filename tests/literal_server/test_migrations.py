@@ -7,10 +7,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy.dialects import sqlite
 
+from literal_server import thread_query
 from literal_server.db import MIGRATIONS, Database
-from literal_server.tables import Base
+from literal_server.tables import Base, Thread
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,35 @@ async def test_older_generations_get_their_columns(tmp_path: Path) -> None:
     engine.dispose()
 
     assert [tuple(row) for row in found] == [(1.5, "p"), (None, None), (None, None)]
+
+
+@pytest.mark.parametrize("query", ['score["user-feedback"] < 1', 'user = ada and tool = "search"', "step.error"])
+async def test_the_planner_knows_large_tables(tmp_path: Path, query: str) -> None:
+    """Asked of a new database, steps are looked up by their thread and scores by their step, not by the project."""
+    database = Database(tmp_path / "literal.db")
+    await database.migrate()
+    asked = select(Thread.id).where(Thread.project_id == "p", thread_query.condition(query, 0, 0))
+    written = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    async with database.reading() as session:
+        plan = [row.detail for row in await session.execute(text(f"EXPLAIN QUERY PLAN {written}"))]
+    await database.close()
+
+    inner = [line for line in plan if line.startswith("SEARCH") and not line.startswith("SEARCH threads")]
+    assert inner
+    assert [line for line in inner if line.endswith("(project_id=?)")] == []
+
+
+def test_the_planners_figures_are_of_indexes_that_exist(migrated: Path) -> None:
+    """Each table that has figures has them for all of its indexes, under their names."""
+    engine = create_engine(f"sqlite:///{migrated}")
+    with engine.connect() as connection:
+        told = {tuple(row) for row in connection.exec_driver_sql("SELECT tbl, idx FROM sqlite_stat1")}
+        indexes = connection.exec_driver_sql("SELECT tbl_name, name FROM sqlite_schema WHERE type = 'index'")
+        there = {tuple(row) for row in indexes}
+    engine.dispose()
+
+    assert told == {(table, index) for table, index in there if table in {table for table, _ in told}}
+    assert {table for table, _ in told} == {"participants", "threads", "steps", "scores", "attachments"}
 
 
 def test_the_way_back(tmp_path: Path) -> None:
