@@ -23,7 +23,7 @@ from chainlit.types import ThreadDict
 from chat.approval import DECIDE, decide
 from chat.last_good import keep_hooks
 from chat.screen import AGAIN
-from chat.sessions import cleaned, keep_to_own_thread, look_after
+from chat.sessions import cleaned, keep_to_own_thread, look_after, show_when_readable
 from chat.settings import Panel
 from chat.sign_in import PasswordSignIn, read_claim
 from chat.tabs import NOT_RECORDED, Tabs, user_of
@@ -222,7 +222,7 @@ async def connected(socket_id: str) -> None:
     if session.restored and session.has_first_interaction:
         await tabs.come_back(session)
     else:
-        await chainlit.socket.connection_successful(socket_id)
+        await show_when_readable(session, partial(chainlit.socket.connection_successful, socket_id))
         await tabs.join(session)
 
 

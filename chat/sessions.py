@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
 from chainlit.chat_context import chat_contexts
 from chainlit.data import get_data_layer
+from chainlit.emitter import ChainlitEmitter
 from chainlit.server import sio
 from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.user_session import user_sessions
@@ -21,6 +22,8 @@ from recording.chainlit_layer import ChainlitLayer
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_BETWEEN_TRIES = 2.0
+NOT_READABLE = "The record of this conversation cannot be read at the moment. It is shown as soon as it can be."
 
 
 class HasConversations(Protocol):
@@ -80,8 +83,27 @@ async def keep_to_own_thread(session: WebsocketSession) -> None:
         logger.warning("Nobody knows whose thread %.100r is: %s", session.thread_id_to_resume, error)
         await session.delete()
         raise ConnectionRefusedError("the record gives no answer") from error
-    if not owner:
+    if owner:
+        session.has_first_interaction = True  # else Chainlit would name the thread after what is asked in it next
+    else:
         session.thread_id = new_id()
+
+
+async def show_when_readable(session: WebsocketSession, show: Callable[[], Awaitable[None]]) -> None:
+    """Show a tab its thread, as soon as the record can be read; until then its page waits, and says why."""
+    told, socket_id = False, session.socket_id
+    while True:
+        try:
+            return await show()
+        except ConnectionError as error:
+            reason = error
+        if not told:
+            logger.warning("A tab waits to be shown thread %s: %s", session.thread_id, reason)
+            await ChainlitEmitter(session).send_toast(NOT_READABLE, "warning")
+            told = True
+        await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+        if not sio.manager.is_connected(socket_id, "/"):
+            return None
 
 
 async def cleaned(session: WebsocketSession, payload: Any) -> dict[str, Any] | None:

@@ -59,6 +59,10 @@ class ChatTab:
         self.events[:] = self.events[resumed:]
 
     async def _open_socket(self) -> None:
+        await self._be_let_in()
+        await self._socket.emit("connection_successful")
+
+    async def _be_let_in(self) -> None:
         auth = {"sessionId": self.session_id, "clientType": "webapp", "userEnv": "{}", "threadId": self.thread_id}
         await self._socket.connect(
             self.url,
@@ -68,7 +72,6 @@ class ChatTab:
             auth=auth,
             wait_timeout=PATIENCE_SECONDS,  # the app asks the record about the thread before it lets the tab in
         )
-        await self._socket.emit("connection_successful")
 
     async def lose_the_line(self) -> None:
         """Close the socket as a network does: the page stays, with its session and all that it shows."""

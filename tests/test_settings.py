@@ -205,6 +205,28 @@ async def test_settings_can_be_changed_while_a_turn_runs(start_app: Callable[...
     assert second.settings["temperature"] == 0.5
 
 
+async def test_an_edit_and_another_answer_use_the_settings_of_now(
+    start_app: Callable[..., AppProcess], models: ModelServer, settings: dict[str, str]
+) -> None:
+    """Whichever settings the first answer had, a branch is answered with what the thread is set to when it begins."""
+    app = start_app(**settings)
+    async with ChatTab(app.url) as tab:
+        question = await tab.send("Hello")
+        await tab.heard("task_end")
+        await choose(tab, **CHOSEN)
+        already = len(tab.events)
+        await tab.edit(question, "Hello again")
+        await tab.heard("task_end", after=already)
+        assert (models.asked[-1]["model"], models.asked[-1]["messages"][0]["content"]) == ("large", "Rhyme.")
+
+        await choose(tab, model="small", system_prompt="")
+        already = len(tab.events)
+        assert await tab.ask_again() == 200
+        await tab.heard("task_end", after=already)
+        assert (models.asked[-1]["model"], models.asked[-1]["temperature"]) == ("small", 0.3)
+        assert models.asked[-1]["messages"][0]["content"] != "Rhyme."
+
+
 async def test_a_page_that_is_only_opened_records_no_settings(app: AppProcess) -> None:
     """Setting something before the first question makes no thread; the first question keeps it."""
     async with ChatTab(app.url) as tab:
