@@ -76,18 +76,21 @@ class Feedback:
                 "stepId": answer.message_id,
             }
             self._outbox.put_step({"id": answer.message_id, "threadId": answer.thread_id, "scores": [score]})
-        await self._outbox.flush(SECONDS_TO_STORE)
+        await self._outbox.flush(SECONDS_TO_STORE, answer.thread_id)
         return score_id
 
     async def withdraw(self, user: str, score_id: str) -> None:
         """Take a thumb back. Raises as `give` does."""
         async with self._one_by_one:
-            self._outbox.put_score_deletion(score_id, await self._thread_of_thumb(user, score_id))
-        await self._outbox.flush(SECONDS_TO_STORE)
+            thread_id = await self._thread_of_thumb(user, score_id)
+            self._outbox.put_score_deletion(score_id, thread_id)
+        await self._outbox.flush(SECONDS_TO_STORE, thread_id)
 
     async def _answer(self, user: str, step_id: str) -> _Answer:
         """Return the answer that is meant, from what is stored and what is still on its way there."""
-        await self._outbox.flush(SECONDS_TO_STORE)
+        waits_in = {step.get("threadId") for step in self._outbox.waiting_steps() if _is_at(step, step_id)}
+        for thread_id in waits_in:  # what waits in other threads has nothing to do with it
+            await self._outbox.flush(SECONDS_TO_STORE, thread_id)
         reports = self._outbox.waiting_steps()
         on_the_way: dict[str, dict[str, Any]] = {}
         for step in reports:
@@ -133,7 +136,6 @@ class Feedback:
 
     async def _thread_of_thumb(self, user: str, score_id: str) -> str:
         """Return the id of the thread in which the user has given this thumb. Raises as `give` does."""
-        await self._outbox.flush(SECONDS_TO_STORE)
         for step in self._outbox.waiting_steps():
             if any(score["id"] == score_id and score.get("scorer") == user for score in step.get("scores") or ()):
                 return str(step["threadId"])  # given here, a moment ago
@@ -148,6 +150,11 @@ class Feedback:
     async def _ask(self, what: str, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         answer = await self._api.make_gql_call(what, query, variables, timeout=SECONDS_TO_ASK)
         return answer.get("data") or {}
+
+
+def _is_at(step: Mapping[str, Any], step_id: str) -> bool:
+    """Tell whether a report is about this step or one below it."""
+    return step_id in (step["id"], step.get("parentId"))
 
 
 def _is_answer_of(step: Mapping[str, Any], run_id: str) -> bool:
