@@ -22,14 +22,24 @@ addEventListener("message", ({ source, data }) => {
   history.replaceState(history.state, "", `/thread/${encodeURIComponent(data.verbatimThread)}`);
 });
 
-// The review pages send whoever is not signed in here, with the page that was wanted in `next`. Chainlit goes to its start
-// page after signing in; this goes on to the wanted one instead.
+// Who is not signed in is sent to /login: from the review pages with the page that was wanted in `next`, from a thread by
+// Chainlit, which forgets it. After signing in it goes to its start page; this goes on to the wanted one instead.
+const WANTED = "verbatim wanted";
+addEventListener("pagehide", () => {
+  if (location.pathname.startsWith("/thread/")) sessionStorage.setItem(WANTED, location.pathname);
+  else if (location.pathname !== "/login") sessionStorage.removeItem(WANTED);
+});
+
 const next = new URLSearchParams(location.search).get("next") ?? "";
-if (location.pathname === "/login" && next.startsWith("/literal/")) {
+const wanted = next.startsWith("/literal/") ? next : sessionStorage.getItem(WANTED);
+if (location.pathname === "/login" && wanted) {
   for (const move of ["pushState", "replaceState"]) {
     const plain = history[move];
     history[move] = function (state, title, url) {
-      if (url && new URL(url, location.href).pathname === "/") return location.replace(next);
+      if (url && new URL(url, location.href).pathname === "/") {
+        sessionStorage.removeItem(WANTED);
+        return location.replace(wanted);
+      }
       return plain.call(this, state, title, url);
     };
   }

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app_process import AppProcess
+from tests.browser.test_chat import answers, ask
 from tests.people import password_of, start_with
 
 
@@ -16,6 +17,33 @@ def people(tmp_path: Path) -> Iterator[AppProcess]:
     app = start_with(tmp_path / "data", "ada")
     yield app
     app.stop()
+
+
+def sign_in(page: Page) -> None:
+    """Fill in the form as Ada, and send it."""
+    page.get_by_label("Name").fill("ada")
+    page.locator("#password").fill(password_of("ada"))
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_thread_that_was_wanted_opens_after_signing_in(people: AppProcess, page: Page) -> None:
+    """The address of a thread leads to the sign-in, and from there to the thread; without one, to a new chat."""
+    page.goto(people.url)
+    page.wait_for_url(re.compile("/login"))
+    sign_in(page)
+    page.wait_for_url(f"{people.url}/")
+    ask(page, "What is 2 + 3?")
+    answers(page, 1)
+    page.wait_for_url(re.compile("/thread/"))
+    thread = page.url
+    page.context.clear_cookies()
+
+    page.goto(thread)
+    page.wait_for_url(re.compile("/login"))
+    sign_in(page)
+
+    page.wait_for_url(thread)
+    answers(page, 1)
 
 
 def test_one_sign_in_leads_back_to_the_page_that_was_wanted(people: AppProcess, page: Page) -> None:
