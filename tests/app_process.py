@@ -26,16 +26,22 @@ SCRUBBED = (
     "WEATHER_",
     "TOOL_",
     "OFFLINE_",
+    "MAX_",
+    "DEFAULT_",
 )
 SCRUBBED_NAMES = (
     "CI",
     "DATABASE_URL",
+    "METRICS_TOKEN",
+    "OUTBOX_LIMIT_BYTES",
     "PUBLIC_URL",
     "RECORDING",
     "DATA_DIR",
     "HOST",
     "PORT",
     "PURGE_AFTER_DAYS",
+    "QUESTIONS_PER_MINUTE",
+    "QUESTION_MAX_CHARACTERS",
     "SYSTEM_PROMPT",
 )
 

@@ -10,7 +10,7 @@ import pytest
 
 from doors import is_loopback
 from literal_server.settings import Limits
-from tests.app_process import ROOT, AppProcess, wait_until
+from tests.app_process import ROOT, AppProcess, clean_environment, wait_until
 from wiring import FAKE_KEY_OF_CHAINLIT, Settings, _missing_locks, load_settings
 
 LOCKS = {"chat_password": "a", "process_api_key": "b"}
@@ -23,6 +23,15 @@ def test_the_example_names_every_setting_and_no_other() -> None:
     listed_elsewhere = {name.upper() for name in Limits.model_fields} - {"MAX_FILE_BYTES"}
 
     assert named - OF_OTHERS == {name.upper() for name in Settings.model_fields} - listed_elsewhere
+
+
+def test_no_setting_of_a_developer_reaches_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment in which tests start the app holds none of its settings."""
+    names = {name.upper() for name in Settings.model_fields}
+    for name in names:
+        monkeypatch.setenv(name, "x")
+
+    assert names & set(clean_environment()) == set()
 
 
 def test_the_example_says_the_defaults(tmp_path: Path) -> None:
