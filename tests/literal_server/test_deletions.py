@@ -241,13 +241,13 @@ async def test_purge_waits_for_its_time(wire: Wire, server: Starlette) -> None:
 
 async def test_datasets_go_and_come_back_with_their_items(server: Starlette) -> None:
     """A dataset is restored with the items that were deleted with it, and purged with all it has."""
-    api = server.state.api
+    api, now = server.state.api, clock.now()  # what was deleted long ago the server's own round may take away
 
     async def make(session: AsyncSession, project: str) -> None:
         common: dict[str, Any] = {"project_id": project, "metadata_": {}, "created_at": 1}
-        for name, deleted_at in (("list", 5), ("kept", None)):
+        for name, deleted_at in (("list", now), ("kept", None)):
             session.add(Dataset(id=name, name=name, type="key_value", updated_at=1, deleted_at=deleted_at, **common))
-            for item, moment in (("with", deleted_at), ("before", 4)):
+            for item, moment in (("with", deleted_at), ("before", now - 1)):
                 identity = f"{name}-{item}"
                 session.add(DatasetItem(id=identity, dataset_id=name, input=MARKER, deleted_at=moment, **common))
 
@@ -263,7 +263,7 @@ async def test_datasets_go_and_come_back_with_their_items(server: Starlette) -> 
     assert await living() == ["kept-with", "list-with"]
     assert await purge.purge(api.database) == {"dataset_items": 2}
     async with api.database.writing() as session:
-        await session.execute(update(Dataset).values(deleted_at=6))
+        await session.execute(update(Dataset).values(deleted_at=now))
     assert await purge.purge(api.database) == {"datasets": 2, "dataset_items": 2}
     assert holding(server) == []
 
