@@ -1,6 +1,7 @@
 """Uploaded files: addresses signed to put or to read one file each, and the bytes in a folder under ids of ours."""
 
 import base64
+import contextlib
 import filecmp
 import hashlib
 import hmac
@@ -9,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,9 @@ PICTURES = {f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "avif", "
 MISSING_KEY = "files/00000000-0000-0000-0000-000000000000"  # the key of no file
 
 _IDS_AT_ONCE = 1_000
+
+# A file that is being written, and how long one may be without a change before nobody writes it any more.
+_DRAFT, _DRAFT_SECONDS = ".draft-", 24 * 60 * 60
 
 _IDENTITY = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"files/({_IDENTITY})")
@@ -108,7 +113,7 @@ class FileStore:
         """
         path = self.path(identity)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".draft-") as draft:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_DRAFT) as draft:
             shutil.copyfileobj(source, draft)
             draft.flush()
             os.fsync(draft.fileno())
@@ -125,6 +130,13 @@ class FileStore:
         """Remove files for good; those that are not there are passed over. Blocks: call it in a thread."""
         for identity in identities:
             self.path(identity).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what uploads left that were cut off by the end of the process. Blocks: call it in a thread."""
+        for draft in self.folder.glob(f"*/{_DRAFT}*"):
+            with contextlib.suppress(FileNotFoundError):  # one that goes on may end right now
+                if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                    draft.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -76,7 +76,10 @@ async def purge_at_once(database: Database) -> Counter[str]:
 
 @asynccontextmanager
 async def in_rounds(database: Database, settings: ServerSettings) -> AsyncIterator[None]:
-    """Purge every hour, as long as the block runs, what was deleted more than `settings.purge_after_days` ago."""
+    """Purge every hour, as long as the block runs, what was deleted more than `settings.purge_after_days` ago.
+
+    What uploads that were cut off left behind goes, too.
+    """
     rounds = asyncio.create_task(_run_rounds(database, settings))
     try:
         yield
@@ -91,6 +94,7 @@ async def _run_rounds(database: Database, settings: ServerSettings) -> None:
             gone = await purge(database, before=clock.now() + 1 - settings.purge_after_days * DAY)
             if gone:
                 logger.info("Purged what was deleted: %s.", ", ".join(f"{n} {kind}" for kind, n in gone.items()))
+            await asyncio.to_thread(FileStore(settings.files_dir, secret=b"").sweep)
         except Exception:  # whatever went wrong, the next round tries again
             logger.exception("Purging what was deleted failed; it is tried again in an hour.")
         await asyncio.sleep(ROUND_SECONDS)

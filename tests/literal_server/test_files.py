@@ -309,6 +309,25 @@ async def test_files_go_with_their_attachments(http: httpx.AsyncClient, wire: Wi
     assert (await http.get(answer["signedUrl"])).status_code == 404
 
 
+async def test_what_a_cut_off_upload_left_goes(server_settings: ServerSettings) -> None:
+    """A draft that nobody has written to for a day is removed when the server starts; one of now stays."""
+    folder = server_settings.files_dir / "ab"
+    folder.mkdir(parents=True)
+    old, new = folder / ".draft-old", folder / ".draft-new"
+    for draft in (old, new):
+        draft.write_bytes(b"half")
+    os.utime(old, (0, 0))
+
+    app = create_app(server_settings)
+    async with app.router.lifespan_context(app):
+        for _ in range(1_000):
+            if not old.exists():
+                break
+            await asyncio.sleep(0.01)
+
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 async def test_an_attachment_on_a_deleted_step_is_deleted(wire: Wire) -> None:
     """What arrives for a deleted step does not show."""
     await wire.report({"id": "s"})
