@@ -241,11 +241,11 @@ class ChainlitLayer(BaseDataLayer):
         return await self._api.get_thread(id=thread_id)
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
-        """Do nothing: feedback goes by a route of ours, which knows who gives it. Raises NotImplementedError."""
+        """Never called: a route of ours stands before Chainlit's, because it knows who gives the feedback."""
         raise NotImplementedError
 
     async def delete_feedback(self, feedback_id: str) -> bool:
-        """Do nothing, as above. Raises NotImplementedError."""
+        """Never called, as above."""
         raise NotImplementedError
 
     @queue_until_user_message()  # type: ignore[untyped-decorator]
