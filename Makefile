@@ -1,7 +1,7 @@
 # `make help` says what there is. Everything is set up by itself, in .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-kills lint lock clean
+.PHONY: help run test test-clients test-kills bench lint lock clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\): ## /  make \1	/p' Makefile
@@ -23,6 +23,11 @@ test-kills: ## Kill app and server 1,000 times at random moments of many turns: 
 	@scripts/setup dev
 	@TEST_KILLS=$(or $(KILLS),1000) .venv/bin/python -m pytest tests/test_kills.py -s $(ARGS)
 
+bench: ## Measure beside others, and write bench/RESULTS.md (ARGS="ingestion --no-peers"; --quick only proves that it runs)
+	@scripts/setup dev
+	@.venv/bin/python -m tests.browser.chromium
+	@.venv/bin/python -m bench $(ARGS)
+
 lint: ## Check style and types
 	@scripts/setup dev
 	.venv/bin/ruff check
@@ -35,8 +40,8 @@ lock: ## Pin requirements.in and requirements-dev.in anew (ARGS=--upgrade takes 
 	@scripts/setup dev
 	$(UV_COMPILE) $(ARGS) requirements.in -o requirements.txt
 	$(UV_COMPILE) $(ARGS) requirements-dev.in -o requirements-dev.txt
-	for pins in tests/clients/pins/*.in; do $(UV_COMPILE) --no-annotate $(ARGS) $$pins -o $${pins%.in}.txt; done
+	for pins in tests/clients/pins/*.in bench/pins/*.in; do $(UV_COMPILE) --no-annotate $(ARGS) $$pins -o $${pins%.in}.txt; done
 
 clean: ## Remove what setting up and testing made; the recorded data stays
-	rm -rf .venv .clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .files
+	rm -rf .venv .clients .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .files
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,12 +1,5 @@
-"""Measures how long a long thread takes to open in the chat: `.venv/bin/python -m bench.long_thread [STEPS_SHOWN ...]`.
+"""How long a long thread takes to open in the chat, depending on how many of its steps are shown."""
 
-A thread of 2,002 steps (286 turns of 7) is recorded through the SDK; then the app is started once for each bound on the
-steps shown, and real Chromium, signed in already, opens the thread, three times each. The time is from the navigation
-until the last answer is in the page; the page's own scripts and the reading of the thread are part of it.
-"""
-
-import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -17,43 +10,63 @@ from typing import Any
 from literalai.api import LiteralAPI
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from bench.measuring import median, table
+from bench.options import Options
 from tests.app_process import AppProcess
 from tests.browser.chromium import find_chromium
 
+PACKAGES: tuple[str, ...] = ("chainlit", "playwright")
 TURNS = 286
 BOUNDS = (100, 200, 400, 800, 5_000)
-REPEATS = 3
+REPEATS = 5
 PATIENCE_MILLISECONDS = 180_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
+_SECTION = """\
+## A long thread in the chat (`bench/long_thread.py`)
 
-def main() -> None:
-    """Print a line for each bound: steps shown, seconds of each opening, and their median."""
-    bounds = [int(argument) for argument in sys.argv[1:]] or BOUNDS
+A thread of {steps:,} steps ({turns} turns of 7) is recorded through the SDK. Then the app is started once for each
+bound on the steps shown, and real Chromium, signed in already, opens the thread, {repeats} times each. The seconds run
+from the navigation until the last answer is in the page; the page's own scripts and the reading of the thread are part.
+
+{table}
+"""
+
+
+def run(options: Options) -> str:
+    """Open the thread under each bound."""
+    turns, bounds, repeats = (3, (200,), 1) if options.quick else (TURNS, BOUNDS, REPEATS)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         data, thread = Path(folder) / "data", str(uuid.uuid4())
         app = AppProcess(data).start()
-        record(app, thread)
+        record(app, thread, turns)
         app.stop()
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
-        for bound in bounds:
-            app = AppProcess(data, settings={"CHAT_STEPS_SHOWN": str(bound)}).start()
-            try:
-                seconds = [opening(chromium, app.url, thread) for _ in range(REPEATS)]
-            finally:
-                app.stop()
-            each = " ".join(f"{one:.2f}" for one in seconds)
-            print(
-                f"at most {bound} of {TURNS * 7} steps: median {statistics.median(seconds):.2f} s ({each})", flush=True
-            )
+        seconds = {bound: openings(chromium, data, (thread, turns), bound, repeats) for bound in bounds}
         chromium.close()
+    first = median(seconds[bounds[0]])
+    rows = [
+        (f"{bound:,}", f"{median(each):.2f} s", f"{median(each) / first:.1f}", " ".join(f"{one:.2f}" for one in each))
+        for bound, each in seconds.items()
+    ]
+    written = table(("steps shown at most", "median", f"to {bounds[0]}", "each"), rows)
+    return _SECTION.format(steps=turns * 7, turns=turns, repeats=repeats, table=written)
 
 
-def record(app: AppProcess, thread: str) -> None:
+def openings(chromium: Browser, data: Path, recorded: tuple[str, int], bound: int, repeats: int) -> list[float]:
+    """Start the app with a bound and open the thread, given by its id and its turns."""
+    app = AppProcess(data, settings={"CHAT_STEPS_SHOWN": str(bound)}).start()
+    try:
+        return [opening(chromium, app.url, *recorded) for _ in range(repeats)]
+    finally:
+        app.stop()
+
+
+def record(app: AppProcess, thread: str, turns: int) -> None:
     """Record the thread, with its owner, as any client of the Literal API would."""
     api = LiteralAPI(api_key=(app.data / "literal-api-key").read_text().strip(), url=f"{app.url}/literal")
     api.upsert_thread(thread, name="A long thread", participant_id="local")
-    steps = [step for number in range(TURNS) for step in turn(thread, number)]
+    steps = [step for number in range(turns) for step in turn(thread, number)]
     for start in range(0, len(steps), 50):
         api.send_steps(steps[start : start + 50])
 
@@ -97,7 +110,7 @@ def moment(number: int, place: int) -> str:
     return (START + timedelta(minutes=number, seconds=place)).isoformat().replace("+00:00", "Z")
 
 
-def opening(chromium: Browser, url: str, thread: str) -> float:
+def opening(chromium: Browser, url: str, thread: str, turns: int) -> float:
     """Return the seconds until the last answer is there, in a browser of its own."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-US")
     page = context.new_page()
@@ -106,11 +119,7 @@ def opening(chromium: Browser, url: str, thread: str) -> float:
     page.wait_for_load_state("networkidle")  # to sign in, the page loads twice
     began = time.monotonic()
     page.goto(f"{url}/thread/{thread}")
-    expect(page.get_by_text(f"Answer {TURNS - 1}:").last).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_text(f"Answer {turns - 1}:").last).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     seconds = time.monotonic() - began
     context.close()
     return seconds
-
-
-if __name__ == "__main__":
-    main()

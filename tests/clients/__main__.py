@@ -16,8 +16,12 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.app_process import ROOT, clean_environment
-from tests.clients.environments import HERE, NODE, MissingError, node_environment, python_environment
 from tests.clients.processes import places
+from tests.environments import MissingError, node_environment, python_environment
+
+HERE = Path(__file__).resolve().parent
+NODE = HERE / "node"
+CACHE = ROOT / ".clients"
 
 _PATIENCE_SECONDS = 900
 
@@ -61,7 +65,7 @@ def python_client(*files: str, pins: str | None = None) -> Start:
     """Start tests with pytest in the environment of these pins; without pins in the project's own."""
 
     def start(report: Path) -> tuple[list[str], dict[str, str]]:
-        python = sys.executable if pins is None else str(python_environment(pins))
+        python = sys.executable if pins is None else str(python_environment(CACHE, HERE / "pins" / f"{pins}.txt"))
         paths = [str(HERE / file) for file in files]
         return [
             python,
@@ -79,7 +83,7 @@ def python_client(*files: str, pins: str | None = None) -> Start:
 
 def node_client(report: Path) -> tuple[list[str], dict[str, str]]:
     """Start tests with Node's own runner."""
-    modules = node_environment() / "node_modules"
+    modules = node_environment(CACHE, NODE) / "node_modules"
     files = sorted(str(file) for file in NODE.glob("*.test.cjs"))
     reporter = ["--test-reporter=junit", f"--test-reporter-destination={report}"]
     return ["node", "--test", "--test-concurrency=1", *reporter, *files], {"NODE_PATH": str(modules)}

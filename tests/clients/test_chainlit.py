@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import httpx
@@ -10,7 +11,6 @@ from anyio import to_thread
 
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
-from tests.clients.environments import HERE
 from tests.clients.faces import fresh
 from tests.clients.processes import Places
 from tests.server_process import KEY
@@ -50,7 +50,7 @@ class StockTab(ChatTab):
 def start_stock(running: Places, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], AppProcess]]:
     """Start the app in a folder of its own, again and again, each time as a new process."""
     folder = tmp_path_factory.mktemp("stock") / "app"
-    shutil.copytree(HERE / "stock_chainlit", folder)
+    shutil.copytree(Path(__file__).resolve().parent / "stock_chainlit", folder)
     settings = {"LITERAL_API_KEY": KEY, "LITERAL_API_URL": running.server, "CHAINLIT_AUTH_SECRET": SECRET}
     started: list[AppProcess] = []
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import environments
 from tests.clients import __main__ as runner
-from tests.clients import environments
 
 
 def test_what_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +20,7 @@ def test_what_the_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_an_environment_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Packages that cannot be had are a reason, not a crash."""
-    monkeypatch.setattr(environments, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(runner, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(environments, "_run", lambda command: (_ for _ in ()).throw(environments.MissingError("no")))
 
     result = runner.run(runner.Client("x", runner.python_client("x.py", pins="litellm")))

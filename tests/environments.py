@@ -1,4 +1,4 @@
-"""Throw-away environments for clients of the Literal server, made with exact pins and kept until the pins change."""
+"""Throw-away environments with exact pins, made once and kept until the pins change."""
 
 import hashlib
 import shutil
@@ -9,42 +9,37 @@ from pathlib import Path
 
 from tests.app_process import ROOT
 
-HERE = Path(__file__).resolve().parent
-CACHE = ROOT / ".clients"
-PINS = HERE / "pins"
-NODE = HERE / "node"
 UV = ROOT / ".venv" / "setup" / "bin" / "uv"
 
 _PATIENCE_SECONDS = 1_200
 
 
 class MissingError(Exception):
-    """This machine lacks what a client needs; the text names it."""
+    """This machine lacks what an environment needs; the text names it."""
 
 
-def python_environment(name: str) -> Path:
-    """Return the Python of an environment with the packages of `pins/NAME.txt`. Raises MissingError."""
-    pins = PINS / f"{name}.txt"
-    folder = _made(name, [pins], lambda made: _install_python(made, pins))
+def python_environment(cache: Path, pins: Path) -> Path:
+    """Return the Python of an environment under `cache` with the packages of a file of pins. Raises MissingError."""
+    folder = _made(cache, pins.stem, [pins], lambda made: _install_python(made, pins))
     return folder / "bin" / "python"
 
 
-def node_environment() -> Path:
-    """Return a folder with the `node_modules` of `node/package-lock.json`. Raises MissingError."""
+def node_environment(cache: Path, source: Path) -> Path:
+    """Return a folder with the `node_modules` of the `package-lock.json` in `source`. Raises MissingError."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             raise MissingError(f"this machine has no {program} (Node.js 20 or newer is needed)")
-    files = [NODE / "package.json", NODE / "package-lock.json"]
-    return _made("node", files, lambda made: _install_node(made, files))
+    files = [source / "package.json", source / "package-lock.json"]
+    return _made(cache, "node", files, lambda made: _install_node(made, files))
 
 
-def _made(name: str, pins: Sequence[Path], install: Callable[[Path], None]) -> Path:
+def _made(cache: Path, name: str, pins: Sequence[Path], install: Callable[[Path], None]) -> Path:
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
-    folder = CACHE / f"{name}-{digest[:12]}"
+    folder = cache / f"{name}-{digest[:12]}"
     stamp = folder / "stamp"
     # An environment names its own place: one that was moved with the folder around it is made anew.
     if not (stamp.exists() and stamp.read_text() == str(folder)):
-        for old in CACHE.glob(f"{name}-{'?' * 12}"):
+        for old in cache.glob(f"{name}-{'?' * 12}"):
             shutil.rmtree(old)
         print(f"Making the environment {name}, once ...", flush=True)
         install(folder)

@@ -1,0 +1,1 @@
+"""What Verbatim costs and gives, measured beside what else people use."""
