@@ -145,9 +145,11 @@ class ModelCall:
             ) from error
 
     async def _read(self, say: Callable[[str], None]) -> None:
-        optional: dict[str, Any] = {"tools": self.tools} if self.tools else {}
+        body = {"messages": self.messages, **({"tools": self.tools} if self.tools else {}), **self.settings}
         create: Any = self._client.chat.completions.create
-        stream = await create(model=self._model.name, messages=self.messages, **self.settings, **optional)
+        # An extra body is sent as it is. Of its own parameters the client compares each part of every message and tool
+        # with its types, which changes nothing here and took a third of the time that a whole call takes.
+        stream = await create(model=self._model.name, messages=(), stream=True, extra_body=body)
         async for chunk in stream:
             self._begun = True
             if chunk.usage:
