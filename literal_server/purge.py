@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
@@ -27,6 +27,7 @@ from literal_server.tables import (
     Score,
     Step,
     Thread,
+    ThreadWriter,
 )
 
 logger = logging.getLogger(__name__)
@@ -147,6 +148,8 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
         await session.delete(step)
     gone["steps"] += len(steps)
     if len(steps) < limit:
+        stamps = (ThreadWriter.project_id == project, ThreadWriter.thread_id == thread.id)
+        await session.execute(delete(ThreadWriter).where(*stamps))
         await session.delete(thread)
         gone["threads"] += 1
     return gone

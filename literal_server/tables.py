@@ -140,6 +140,25 @@ class Thread(Base):
     payloads: Mapped[dict[str, Any] | None]
 
 
+class ThreadWriter(Base):
+    """What one writer is known to have put in a thread, and what of it has arrived: see literal_server/certificates.py.
+
+    `put` is its highest number, `covered` the ranges of numbers that are stored, both ends included. `skew` is how far
+    its clock is behind the server's, `heard_at` when it was last heard by that.
+    """
+
+    __tablename__ = "thread_writers"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read once by SQLAlchemy, never changed
+
+    project_id: Mapped[str] = mapped_column(primary_key=True)
+    thread_id: Mapped[str] = mapped_column(primary_key=True)
+    writer: Mapped[str] = mapped_column(primary_key=True)
+    put: Mapped[int]
+    covered: Mapped[Any]
+    skew: Mapped[int | None]
+    heard_at: Mapped[int]
+
+
 class Step(Base):
     """One thing that happened: a message, a run, a model call, a tool call. Its generation is part of it."""
 
@@ -191,6 +210,8 @@ class Step(Base):
     generation: Mapped[dict[str, Any] | None]
     stamps: Mapped[dict[str, Any] | None]  # see literal_server/ingest.py
     payloads: Mapped[dict[str, Any] | None]  # see literal_server/payloads.py
+    writer: Mapped[str | None]  # see literal_server/certificates.py
+    sequence: Mapped[int | None]  # its place among the steps of this writer
 
 
 class Score(Base):

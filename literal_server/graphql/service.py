@@ -24,7 +24,7 @@ from graphql import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, rows
+from literal_server import certificates, clock, rows
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.files import FileStore
@@ -129,6 +129,9 @@ class GraphService:
                 result = await self._execute(document, variables, self._context(session, caller, operations))
                 if any(is_unexpected(error) for error in result.errors or ()):
                     raise _Undo
+                if "stamp_0" in variables:
+                    stored = _stamps_of_stored(variables, result)
+                    await certificates.take(session, caller.project, stored)
         except _Undo:
             return ExecutionResult(None, result.errors), False
         return result, True
@@ -175,6 +178,19 @@ def _steps_of_batch(variables: Mapping[str, Any], most: int) -> list[str]:
     """
     ids = [value for name, value in variables.items() if name.startswith("id_") and isinstance(value, str)]
     return ids[:most] if len(ids) > 1 else []
+
+
+def _stamps_of_stored(variables: Mapping[str, Any], result: ExecutionResult) -> list[tuple[Any, str | None]]:
+    """Answer the stamps of what was stored, with the ids of steps: `stamp_N` is of step N, or of the one change."""
+    data = result.data or {}
+    if "step0" not in data:
+        return [] if result.data is None or result.errors else [(variables["stamp_0"], None)]
+    stored: list[tuple[Any, str | None]] = []
+    for number in range(len(data)):
+        outcome, step_id = data.get(f"step{number}"), variables.get(f"id_{number}")
+        if isinstance(outcome, dict) and outcome.get("ok") and isinstance(step_id, str):
+            stored.append((variables.get(f"stamp_{number}"), step_id))
+    return stored
 
 
 def refusal(message: str) -> dict[str, Any]:
