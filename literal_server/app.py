@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from literal_server import auth, health, keys, payloads, purge, rest, rest_files
-from literal_server.dashboard import deleted, pages
+from literal_server.dashboard import deleted, pages, sign_in
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -32,7 +33,8 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
     Lock the data folder first (`lock_data_folder`).
     """
-    routes = [*rest.routes(), *rest_files.routes(), *health.routes(), *deleted.routes(), *pages.routes()]
+    routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
+    routes += [*sign_in.routes(), *deleted.routes(), *pages.routes()]
     metrics = Metrics()
     app = Starlette(
         routes=routes,

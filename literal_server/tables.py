@@ -83,6 +83,18 @@ class User(Base):
     updated_at: Mapped[int]
 
 
+class PageSession(Base):
+    """A browser that is signed in to the pages; `digest` is its token's, `stamp` the digest of its password's hash."""
+
+    __tablename__ = "page_sessions"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    stamp: Mapped[str]
+    created_at: Mapped[int]
+    expires_at: Mapped[int]
+
+
 class Participant(Base):
     """A user of the recorded application."""
 

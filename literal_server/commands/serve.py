@@ -12,10 +12,11 @@ from literal_server import files, logs, users
 from literal_server.app import create_app
 from literal_server.commands.environment import Environment
 from literal_server.commands.store import opened
-from literal_server.data_folder import initial_api_key, key_file, lock_data_folder
+from literal_server.data_folder import file_secret, initial_api_key, key_file, lock_data_folder
 from literal_server.db import Database
 from literal_server.errors import ServerError
 from literal_server.guard import Guard, is_loopback_name
+from literal_server.sign_in import SignIn
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
             f"HOST={environment.host} opens the server to other machines: let somebody in by name and password with "
             "`users add`, or set DASHBOARD_PASSWORD (DASHBOARD_USER is its name), or keep HOST=127.0.0.1."
         )
-    door = users.UserLogin(environment.dashboard_user, password.get_secret_value() if password else None)
     with lock_data_folder(environment.data_dir):
+        given, secret = password.get_secret_value() if password else None, file_secret(environment)
+        door = SignIn(environment.dashboard_user, given, secret, environment.mounted_at)
         app = create_app(environment, door)
         guarded = Guard(app, public_url=environment.public_url, open_to_read=(files.READ_PREFIX,))
         initial_api_key(environment)

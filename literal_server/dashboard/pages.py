@@ -66,7 +66,6 @@ _ERRORS = {
     403: ("Not for you", "You may not see this page."),
     404: ("There is nothing here", "The address is wrong, or what it led to was deleted."),
     405: ("This address takes no such request", "It can only be read."),
-    429: ("Too many attempts", "Wait five minutes, then sign in again."),
     500: ("Something broke on our side", "It is in the server's log."),
 }
 
@@ -155,12 +154,11 @@ async def _is_project(request: Request, project: str) -> bool:
 async def _turned_away(request: Request, authenticate: Authenticate) -> Response:
     """Answer somebody who is not signed in: with the way to where that is done, where there is one."""
     if sign_in := getattr(authenticate, "sign_in", None):
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        root, path = root_of(request), request.url.path
+        wanted = path if path.startswith(f"{root}/") else root + path
+        wanted += f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"{sign_in}?next={quote(wanted, safe='')}", 303, {"cache-control": "no-store"})
-    response = await error_page(request, 401)
-    if challenge := getattr(authenticate, "challenge", None):
-        response.headers["www-authenticate"] = challenge
-    return response
+    return await error_page(request, 401)
 
 
 def owner_of(request: Request) -> str | None:
@@ -230,8 +228,9 @@ def render(request: Request, template: str, values: Mapping[str, Any], status: i
 
 
 def root_of(request: Request) -> str:
-    """Return the path under which the application is mounted, without a slash at the end."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
+    """Return the path that links begin with: where the application is mounted, or what a proxy takes off."""
+    api = getattr(request.app.state, "api", None)
+    return str(request.scope.get("root_path", "")).rstrip("/") or (api.settings.mounted_at.rstrip("/") if api else "")
 
 
 def _address(request: Request) -> str:
