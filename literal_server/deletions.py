@@ -7,15 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import paging, rows, totals
 from literal_server.errors import NotFound, Refused
+from literal_server.review_tables import Comment
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, Dataset, DatasetItem, Participant, PurgedId, Score, Step, Thread
 
-Deletable = Thread | Step | Score | Attachment | Participant | Dataset | DatasetItem
+Deletable = Thread | Step | Score | Comment | Attachment | Participant | Dataset | DatasetItem
 
 KINDS: dict[str, type[Deletable]] = {
     "thread": Thread,
     "step": Step,
     "score": Score,
+    "comment": Comment,
     "attachment": Attachment,
     "participant": Participant,
     "dataset": Dataset,
@@ -49,6 +51,8 @@ async def restore(session: AsyncSession, project: str, kind: str, identity: str)
         of_thread = (Step.project_id == project, Step.thread_id == identity)
         await _restore_belongings(session, project, select(Step.id).where(*of_thread), moment)
         await session.execute(update(Step).where(*of_thread, Step.deleted_at == moment).values(deleted_at=None))
+        of_whole = (Score.project_id == project, Score.thread_id == identity, Score.deleted_at == moment)
+        await session.execute(update(Score).where(*of_whole).values(deleted_at=None))
         await totals.recount(session, row)
     elif isinstance(row, Step):
         await _restore_belongings(session, project, select(Step.id).where(Step.id == identity), moment)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import load_only
 from literal_server import clock, files, payloads, rows
 from literal_server.db import Database
 from literal_server.files import FileStore
+from literal_server.review_tables import Comment
 from literal_server.settings import ServerSettings
 from literal_server.tables import (
     Attachment,
@@ -119,7 +120,7 @@ async def purge_some(session: AsyncSession, before: int, limit: int = BATCH) -> 
         collection = await session.scalar(select(parent).where(parent.deleted_at < before).limit(1))
         if collection is not None:
             return await _purge_collection(session, collection, child, link, limit)
-    for table in (Score, Attachment, DatasetItem, ExperimentItem, PromptVariant):
+    for table in (Score, Comment, Attachment, DatasetItem, ExperimentItem, PromptVariant):
         found = (await session.scalars(select(table).where(table.deleted_at < before).limit(limit))).all()
         if found:
             return await _remove(session, table.__tablename__, found)
@@ -150,6 +151,9 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
     if len(steps) < limit:
         stamps = (ThreadWriter.project_id == project, ThreadWriter.thread_id == thread.id)
         await session.execute(delete(ThreadWriter).where(*stamps))
+        for table in (Score, Comment):
+            of_whole = select(table).where(table.project_id == project, table.thread_id == thread.id)
+            gone += await _remove(session, table.__tablename__, (await session.scalars(of_whole)).all())
         await session.delete(thread)
         gone["threads"] += 1
     return gone

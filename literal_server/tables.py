@@ -147,6 +147,8 @@ class Thread(Base):
     error_count: Mapped[int] = mapped_column(default=0)
     turn_count: Mapped[int] = mapped_column(default=0)
     open_count: Mapped[int] = mapped_column(default=0)
+    reviewed_at: Mapped[int | None]  # at or after the last activity that was there to be reviewed
+    reviewed_by: Mapped[str | None]
     tags: Mapped[list[str]]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
     payloads: Mapped[dict[str, Any] | None]
@@ -227,19 +229,27 @@ class Step(Base):
 
 
 class Score(Base):
-    """A judgement of a step (or of an item of an experiment)."""
+    """A judgement of a step, of a whole thread or of an item of an experiment."""
 
     __tablename__ = "scores"
     __table_args__ = (
         Index(None, "project_id", "step_id"),
         Index(None, "project_id", "created_at", "id"),
         Index(None, "project_id", "dataset_experiment_item_id"),
+        Index(
+            "ix_scores_of_threads",
+            "project_id",
+            "thread_id",
+            sqlite_where=text("thread_id IS NOT NULL"),
+            postgresql_where=text("thread_id IS NOT NULL"),
+        ),
         deleted_rows("scores"),
     )
 
     project_id: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(primary_key=True)
     step_id: Mapped[str | None]
+    thread_id: Mapped[str | None]  # of a judgement of the whole thread; those of its steps have none
     generation_id: Mapped[str | None]
     dataset_experiment_item_id: Mapped[str | None]
     name: Mapped[str]

@@ -194,6 +194,9 @@ def thread_fields(now: int, live_since: int) -> dict[str, _Kind]:
         "created": _Moment(Thread.created_at, now),
         "active": _Moment(Thread.last_activity, now),
         "live": _Truth(and_(Thread.open_count > 0, Thread.last_activity > live_since)),
+        # A thread that went on after its review has something new to be reviewed.
+        "reviewed": _Truth(func.coalesce(Thread.reviewed_at >= Thread.last_activity, false())),
+        "reviewer": _Text(Thread.reviewed_by),
     }
 
 
@@ -288,5 +291,6 @@ def _some_score(key: str | None, conditions: Sequence[Condition]) -> SQL:
         if attribute or one.operator is not None:
             found.append((attribute or _Number(Score.value)).holds(one))
     here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
-    link = (Score.project_id == Step.project_id, Score.step_id == Step.id, Score.deleted_at.is_(None))
-    return exists(select(1).where(*here, *link, *found)).correlate(Thread)
+    of_step = (*here, Score.project_id == Step.project_id, Score.step_id == Step.id, Score.deleted_at.is_(None))
+    of_thread = (Score.project_id == Thread.project_id, Score.thread_id == Thread.id, Score.deleted_at.is_(None))
+    return or_(*(exists(select(1).where(*link, *found)).correlate(Thread) for link in (of_step, of_thread)))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import clock, fields, filters, paging, participants, payloads, rows, totals
 from literal_server.errors import NotFound
 from literal_server.settings import ServerSettings
-from literal_server.tables import Participant, Step, Thread
+from literal_server.tables import Participant, Score, Step, Thread
 
 # A run that was never told to have ended counts as running for so long after the last sign of life.
 LIVE_MICROSECONDS = 10 * 60 * 1_000_000
@@ -106,6 +106,8 @@ async def delete(session: AsyncSession, project: str, identity: str, by: str | N
     of_thread = (Step.project_id == project, Step.thread_id == identity)
     await rows.hide_belongings(session, project, select(Step.id).where(*of_thread), moment)
     await session.execute(update(Step).where(*of_thread, Step.deleted_at.is_(None)).values(deleted_at=moment))
+    of_whole = (Score.project_id == project, Score.thread_id == identity, Score.deleted_at.is_(None))
+    await session.execute(update(Score).where(*of_whole).values(deleted_at=moment))
     return known
 
 

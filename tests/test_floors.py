@@ -37,6 +37,7 @@ LITERAL_SERVER = (
     (
         "literal_server",
         "literal_server.tables",
+        "literal_server.review_tables",
         "literal_server.db",
         "literal_server.sqlite_connection",
         "literal_server.migrations*",

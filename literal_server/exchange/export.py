@@ -13,6 +13,7 @@ from literal_server.db import Database
 from literal_server.exchange import lines
 from literal_server.exchange.stored import file_lines
 from literal_server.files import FileStore
+from literal_server.review_tables import Comment
 from literal_server.tables import (
     Attachment,
     Dataset,
@@ -112,7 +113,8 @@ _WITH_PARENT: Sequence[tuple[str, Any, Any]] = (
 
 
 def _without_step(selection: Selection, table: Any) -> ColumnElement[bool]:
-    return ~exists().where(*selection.of(Step), Step.id == table.step_id)
+    alone = ~exists().where(*selection.of(Step), Step.id == table.step_id)
+    return alone & table.thread_id.is_(None) if table is Score else alone
 
 
 async def pages(
@@ -154,7 +156,7 @@ async def _threads(database: Database, selection: Selection) -> AsyncIterator[Li
             if user is not None and not selection.whole and user.id not in told:
                 told.add(user.id)
                 yield {"kind": "participant", **lines.write_row(user)}
-            yield _thread_line(thread, user)
+            yield _thread_line(thread, user) | await _review_of(session, selection, thread)
             async for line in _steps_of(session, selection, thread):
                 yield line
 
@@ -175,6 +177,16 @@ def _thread_line(thread: Thread, user: Participant | None) -> Line:
     if user is not None:
         line["participant"] = {"id": user.id, "identifier": user.identifier}
     return line
+
+
+async def _review_of(session: AsyncSession, selection: Selection, thread: Thread) -> Line:
+    """Answer the scores of the whole thread and its comments, as the thread's line holds them."""
+    told = {}
+    for name, table in (("scores", Score), ("comments", Comment)):
+        here = (*selection.of(table), table.thread_id == thread.id)
+        found = await session.scalars(select(table).where(*here).order_by(table.created_at, table.id))
+        told[name] = [lines.write_row(row) for row in found]
+    return {name: rows for name, rows in told.items() if rows}
 
 
 async def _steps_of(session: AsyncSession, selection: Selection, thread: Thread) -> AsyncIterator[Line]:

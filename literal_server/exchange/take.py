@@ -16,6 +16,7 @@ from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.lines import moment, text
 from literal_server.exchange.stored import own_key
+from literal_server.review_tables import Comment
 from literal_server.tables import Attachment, Participant, PromptLineage, PromptVersion, Score, Step, Thread
 
 STEP_TYPES = {
@@ -85,6 +86,7 @@ async def _participant_of(session: AsyncSession, project: str, line: Line) -> st
 async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     identity = text(line, "id", required=True) or ""
     created_at, deleted_at = moment(line, "createdAt"), moment(line, "deletedAt")
+    reviewed_at, reviewed_by = moment(line, "reviewedAt"), text(line, "reviewedBy")
     metadata, tags = _of_kind(line, "metadata", dict) or {}, _tags(line)
     known = await rows.find(session, Thread, project, identity)
     if known is None and await _is_purged(session, project, "thread", identity):
@@ -100,13 +102,27 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     thread.metadata_ = (await payloads.spill(session, thread, merged))["metadata"]
     thread.tags = thread.tags or tags or []
     thread.participant_id = thread.participant_id or await _participant_of(session, project, line)
+    if thread.reviewed_at is None:
+        thread.reviewed_at, thread.reviewed_by = reviewed_at, reviewed_by
     if is_new:
         thread.deleted_at, thread.deleted_by = deleted_at, text(line, "deletedBy")
     if created_at is not None:
         thread.created_at = created_at if is_new else min(thread.created_at, created_at)
         if thread.first_start is None and thread.last_end is None:
             thread.last_activity = thread.created_at
+    await _take_review(session, project, line, identity)
     return is_new
+
+
+async def _take_review(session: AsyncSession, project: str, line: Line, thread_id: str) -> None:
+    for one in _of_kind(line, "scores", list) or []:
+        await _take_belonging(session, project, Score, {**one, "threadId": thread_id} if isinstance(one, dict) else one)
+    for one in _of_kind(line, "comments", list) or []:
+        if not isinstance(one, dict):
+            raise Refused("A comment is no object.")
+        values = lines.read_row(Comment, {**one, "threadId": thread_id})
+        if await session.get(Comment, (project, values["id"])) is None:
+            session.add(Comment(project_id=project, **values))
 
 
 async def _take_step(session: AsyncSession, project: str, line: Line) -> bool:

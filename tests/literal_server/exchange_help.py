@@ -15,6 +15,7 @@ from literal_server.exchange.importing import Import, Report
 from literal_server.exchange.source import Limits, Row, read
 from literal_server.exchange.stored import Arrivals
 from literal_server.files import FileStore
+from literal_server.review_tables import Comment
 from literal_server.tables import Project
 
 LIMITS = Limits(line_bytes=2_000_000, nesting=50, id_length=1_000)
@@ -52,7 +53,8 @@ async def everything(database: Database) -> dict[str, list[Mapping[str, Any]]]:
     """Answer all columns of all rows, those that are worked out too; only the project is left out."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     async with database.reading() as session:
-        for kind, table in lines.KINDS.items():
+        tables: dict[str, Any] = {**lines.KINDS, "comment": Comment}
+        for kind, table in tables.items():
             names = {one.key for one in table.__mapper__.column_attrs} - {"project_id"}
             rows = await session.scalars(select(table))
             # The totals of a deleted thread are counted when it is restored.

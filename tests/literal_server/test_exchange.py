@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from literal_server import deletions, files, ingest, payloads, steps, threads
+from literal_server import deletions, files, ingest, payloads, reviews, steps, threads
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.exchange.messages import messages_of
@@ -91,6 +91,11 @@ async def fill(database: Database) -> None:
         )
         await ingest.merge_score(session, PROJECT.id, {"name": "early", "value": -2.5, "stepId": "not yet here"})
         session.add_all(_lists_and_prompts())
+        whole, one_step = reviews.Target(PROJECT.id, "t"), reviews.Target(PROJECT.id, "t", "llm")
+        await reviews.score(session, whole, reviews.Judgement("verdict", 2.5, ODD), "ada")
+        await reviews.score(session, one_step, reviews.Judgement("verdict", 1), "ada")
+        await reviews.comment(session, one_step, ODD, "ada", 1.5)
+        await reviews.mark(session, PROJECT.id, "t", "ada")
     async with database.writing() as session:
         await steps.delete(session, PROJECT.id, "cut")
         await threads.delete(session, PROJECT.id, "gone")

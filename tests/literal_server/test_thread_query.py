@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
-from literal_server import clock, thread_query
+from literal_server import clock, reviews, thread_query
 from literal_server.query_language import QueryError, parse
+from literal_server.reviews import Judgement, Target
 from literal_server.tables import Thread
 from tests.literal_server.wire import Wire
 
@@ -58,6 +59,14 @@ async def session(server: Starlette, wire: Wire) -> AsyncIterator[AsyncSession]:
     )  # fmt: skip
     run = {"id": "l1", "threadId": "live", "type": "run", "name": "on_message", "startTime": "2026-03-10T11:59:00Z"}
     await wire.report(run, **{"x-env": "staging"})
+    project = server.state.api.project
+    async with server.state.api.database.writing() as writing:
+        for thread_id, by in (("good", "ada"), ("bad", "bob")):
+            await reviews.mark(writing, project, thread_id, by)
+        await reviews.score(writing, Target(project, "good"), Judgement("verdict", 5), "ada")
+        went_on = await writing.get(Thread, (project, "bad"))
+        assert went_on is not None
+        went_on.reviewed_at = went_on.last_activity - 1
     async with server.state.api.database.reading() as opened:
         yield opened
 
@@ -110,6 +119,13 @@ async def found(session: AsyncSession, query: str) -> set[str]:
         ("user != bob", "good live"),
         ("not user", "live"),
         ("env = staging", "live"),
+        ("reviewed", "good"),
+        ("not reviewed", "bad live"),
+        ("reviewed = false", "bad live"),
+        ("reviewer = ada", "good"),
+        ("reviewer ~ B", "bad"),
+        ("not reviewer", "live"),
+        ("score[verdict] > 4", "good"),
         ("tag = paid", "good"),
         ('tag in (x, "a b")', "good"),
         ("tag !~ pai", "bad live"),
