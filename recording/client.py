@@ -15,6 +15,10 @@ from literalai.observability.thread import Thread
 NOT_NOW = (401, 403, 404, 405, 407, 408, 425, 429, 503)
 
 UPLOAD_SECONDS = 60.0
+STAMP = "stamp"
+
+# As the SDK's helpers return it: query, description, variables, and what reads the answer.
+Document = tuple[str, str, Mapping[str, Any], Any]
 
 # The SDK's own document asks for the generations too; each holds the whole context of its call, and none is wanted.
 _THREAD = """query RecordedThread($id: String!) {
@@ -96,18 +100,27 @@ class LiteralAPI(AsyncLiteralAPI):
                 raise RefusedError(f"could not {description}: {value.get('message')}")
         return answer
 
-    async def add_steps(self, steps: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    async def add_steps(
+        self, steps: Sequence[Mapping[str, Any]], stamps: Sequence[Mapping[str, Any] | None] = ()
+    ) -> list[str | None]:
         """Report steps in one request; return for each None once it is stored, else why the server does not take it.
 
+        `stamps` are theirs, sent beside the SDK's own variables: a server of another make has no ear for them.
         Raises the errors of `make_gql_call`; RefusedError where the answer does not speak of each step.
         """
         told: list[Any] = [dict(step) for step in steps]
-        answer = await self._ask("add steps", steps_query_builder(told), steps_variables_builder(told), 10)
+        variables = {**steps_variables_builder(told), **{f"{STAMP}_{n}": stamp for n, stamp in enumerate(stamps)}}
+        answer = await self._ask("add steps", steps_query_builder(told), variables, 10)
         outcomes = [(answer.get("data") or {}).get(f"step{number}") for number in range(len(told))]
         spoken = [outcome for outcome in outcomes if isinstance(outcome, dict) and "ok" in outcome]
         if len(spoken) < len(told):
             raise RefusedError("could not add steps: the answer does not speak of each")
         return [None if outcome["ok"] else str(outcome.get("message") or "refused") for outcome in spoken]
+
+    async def tell(self, document: Document, stamp: Mapping[str, Any] | None = None) -> None:
+        """Send a change as one of the SDK's helpers makes it, with a stamp. Raises the errors of `make_gql_call`."""
+        query, description, variables, _ = document
+        await self.make_gql_call(description, query, {**variables, **({f"{STAMP}_0": stamp} if stamp else {})})
 
     async def _ask(
         self, description: str, query: str, variables: Mapping[str, Any], seconds: float | None

@@ -10,12 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from literalai.api.helpers.score_helpers import delete_score_helper
+from literalai.api.helpers.step_helpers import delete_step_helper
+from literalai.api.helpers.thread_helpers import upsert_thread_helper
+
 from recording import outbox_store as store
 from recording.client import FailedError, LiteralAPI, UnreachableError
 from recording.interrupted import closing_steps
 from recording.lanes import BATCH, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Lanes
 from recording.outbox_health import OutboxHealth
 from recording.outbox_store import OutboxStore, Statement
+from recording.stamps import Numbers, Stamp
 from recording.updates import Kind, Update, as_json
 
 logger = logging.getLogger(__name__)
@@ -46,6 +51,7 @@ class Outbox:
         self._limit = limit
         self._store = OutboxStore(path)
         self._lanes = Lanes()
+        self._numbers = Numbers()
         for update in self._store.waiting():
             self._lanes.add(update)
         self._left_open = self._store.begun()
@@ -72,11 +78,16 @@ class Outbox:
             asyncio.create_task(self._look_after_the_file(), name="recording outbox file"),
         ]
 
-    def put_step(self, step: Mapping[str, Any]) -> None:
-        """Put a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored."""
+    def put_step(self, step: Mapping[str, Any], *, in_order: bool = False) -> None:
+        """Put a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored.
+
+        `in_order` tells that it stands behind the steps that were put before it, whatever the clock says.
+        """
         body = {key: value for key, value in step.items() if value is not None}
-        lane = str(body.get("threadId") or self._lanes.lane_of(str(body["id"])))
-        self._put("step", lane, str(body["id"]), body)
+        thread_id = body.get("threadId")
+        stamp = self._numbers.next(str(thread_id), in_order=in_order) if thread_id else None
+        lane = str(thread_id or self._lanes.lane_of(str(body["id"])))
+        self._put("step", lane, str(body["id"]), body, stamp)
 
     def put_thread(
         self,
@@ -88,15 +99,16 @@ class Outbox:
     ) -> None:
         """Put what is to be known of a thread; None keeps what is stored."""
         known = {"name": name, "participant": participant, "metadata": dict(metadata) if metadata is not None else None}
-        self._put("thread", thread_id, thread_id, {key: value for key, value in known.items() if value is not None})
+        body = {key: value for key, value in known.items() if value is not None}
+        self._put("thread", thread_id, thread_id, body, self._numbers.next(thread_id))
 
     def put_deletion(self, step_id: str) -> None:
-        """Put the deletion of a step."""
-        self._put("deletion", self._lanes.lane_of(step_id), step_id, {})
+        """Put the deletion of a step; as its thread is not told, it is not counted there."""
+        self._put("deletion", self._lanes.lane_of(step_id), step_id, {}, None)
 
     def put_score_deletion(self, score_id: str, thread_id: str) -> None:
         """Put the deletion of a score, to follow all else that was put of its thread."""
-        self._put("score deletion", thread_id, score_id, {})
+        self._put("score deletion", thread_id, score_id, {}, self._numbers.next(thread_id))
 
     def waiting_steps(self) -> list[Mapping[str, Any]]:
         """Return the reports of steps that are not known to be stored yet."""
@@ -106,20 +118,25 @@ class Outbox:
         """Return the ids of the scores that are to be deleted."""
         return {update.key for update in self._lanes if update.kind == "score deletion"}
 
-    def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any]) -> None:
+    def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any], stamp: Stamp | None) -> None:
         self._number += 1
-        update = Update(self._number, lane, kind, key, body, time.time())
-        waiting = self._lanes.waiting_for(update)
-        if waiting:  # what completes a report that was taken is taken too, so that no step is kept by half
-            self._lanes.merge(waiting, update)
-        elif self._lanes.size + update.size > self._limit:
+        update = Update(self._number, lane, kind, key, body, time.time(), stamp)
+        # What completes a report that was taken is taken too, so that no step is kept by half.
+        if self._lanes.waiting_for(update) is None and self._lanes.size + update.size > self._limit:
             self.health.refused += 1
             logger.error(
                 "Not recorded: %s. %d bytes wait for the recording server already (OUTBOX_LIMIT_BYTES).",
                 update,
                 self._lanes.size,
             )
-            return
+            self._tell_of_gap(update)
+        else:
+            self._add(update)
+
+    def _add(self, update: Update) -> None:
+        waiting = self._lanes.waiting_for(update)
+        if waiting:
+            self._lanes.merge(waiting, update)
         else:
             self._lanes.add(update)
         self._write(waiting or update, _open_steps(update))
@@ -127,12 +144,21 @@ class Outbox:
         if self._lanes.count >= BATCH:
             self._hurry.set()
 
-    def _write(self, update: Update, more: Sequence[Statement]) -> None:
-        written = self._last_write = self._store.write([store.put(update), *more])
-        written.add_done_callback(partial(self._was_written, update, time.monotonic()))
+    def _tell_of_gap(self, lost: Update) -> None:
+        """Let the server know that there was something in the thread which it will not get, or not soon."""
+        if lost.stamp and not lost.is_word and self._lanes.size <= self._limit + self._limit // 10:
+            self._number += 1
+            stamp = lost.stamp.without_numbers()
+            self._add(Update(self._number, lost.lane, "thread", lost.lane, {}, time.time(), stamp))
 
-    def _was_written(self, update: Update, put_at: float, write: "asyncio.Future[Any]") -> None:
+    def _write(self, update: Update, more: Sequence[Statement]) -> None:
+        last = self._numbers.last(update.lane)
+        written = self._last_write = self._store.write([store.put(update), *more])
+        written.add_done_callback(partial(self._was_written, update, last, time.monotonic()))
+
+    def _was_written(self, update: Update, last: int, put_at: float, write: "asyncio.Future[Any]") -> None:
         self._said_when_failed(write)
+        self._numbers.keep(update.lane, last)
         update.on_disk = not write.exception()
         if update.on_disk:
             self.health.to_disk.append(time.monotonic() - put_at)
@@ -213,22 +239,23 @@ class Outbox:
 
     async def _deliver(self, batch: list[Update]) -> Sequence[str | None]:
         """Send a batch; return for each report None, or the reason why the server does not take it."""
-        first = batch[0]
+        first, stamps = batch[0], [self._numbers.on_wire(update.lane, update.stamp) for update in batch]
         match first.kind:
             case "step":
-                return await self._api.add_steps([update.body for update in batch])
+                return await self._api.add_steps([update.body for update in batch], stamps)
             case "thread":
                 body = first.body
-                await self._api.upsert_thread(
+                document = upsert_thread_helper(
                     id=first.key,
                     name=body.get("name"),
                     participant_id=body.get("participant"),
                     metadata=body.get("metadata"),
                 )
             case "deletion":
-                await self._api.delete_step(id=first.key)
+                document = delete_step_helper(id=first.key)
             case "score deletion":
-                await self._api.delete_score(id=first.key)
+                document = delete_score_helper(id=first.key)
+        await self._api.tell(document, stamps[0])
         return [None]
 
     async def _rest(self, error: Exception, at_least: float = 0.0) -> None:
@@ -256,10 +283,14 @@ class Outbox:
         refused = [(update, reason) for update, reason in zip(batch, refusals, strict=True) if reason is not None]
         statements = [store.remove([update.number for update in batch])]
         for update, reason in refused:
+            if update.is_word:
+                continue  # nothing was to be recorded by it
             self.health.set_aside += 1
             logger.error("Set aside, see `python -m recording dead-letters`: %s. Reason: %s", update, reason)
             statements += store.set_aside(update, reason)
         self._lanes.done(batch)
+        for update, _ in refused:
+            self._tell_of_gap(update)
         self._store.write(statements).add_done_callback(self._said_when_failed)
         if len(refused) < len(batch):
             self._pause = 0.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recording.stamps import Stamp
 from recording.updates import Update
 
 logger = logging.getLogger(__name__)
@@ -20,12 +21,14 @@ FILE_NAME = "outbox.db"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
-    put_at REAL NOT NULL);
+    put_at REAL NOT NULL, stamp TEXT);
 CREATE TABLE IF NOT EXISTS begun (step_id TEXT PRIMARY KEY, body TEXT NOT NULL, last_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS dead_letters (
     number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
-    put_at REAL NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, retry INTEGER NOT NULL DEFAULT 0);
+    put_at REAL NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, retry INTEGER NOT NULL DEFAULT 0,
+    stamp TEXT);
 """
+COLUMNS = "number, lane, kind, key, body, put_at, stamp"
 # What a write can end with that is no bug: a full or broken disk, or a name that holds half a surrogate pair.
 UNWRITABLE = (sqlite3.Error, UnicodeEncodeError)
 
@@ -56,6 +59,9 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.executescript(SCHEMA)
+    for table in ("waiting", "dead_letters"):  # a file of an older version has no stamps
+        if "stamp" not in {column[1] for column in connection.execute(f"PRAGMA table_info({table})")}:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN stamp TEXT")
     return connection
 
 
@@ -70,7 +76,7 @@ class OutboxStore:
 
     def waiting(self) -> Iterable[Update]:
         """Yield what an earlier process left, oldest first."""
-        rows = self._db.execute("SELECT number, lane, kind, key, body, put_at FROM waiting ORDER BY number")
+        rows = self._db.execute(f"SELECT {COLUMNS} FROM waiting ORDER BY number")  # noqa: S608 - ours
         yield from map(_update, rows)
 
     def begun(self) -> list[Begun]:
@@ -164,8 +170,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def put(update: Update) -> Statement:
     """Return the statement that writes an update, new or merged."""
-    values = (update.number, update.lane, update.kind, update.key, update.text, update.put_at)
-    return "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?)", values
+    return f"INSERT OR REPLACE INTO waiting ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", _row(update)  # noqa: S608 - ours
 
 
 def remove(numbers: Iterable[int]) -> Statement:
@@ -175,8 +180,8 @@ def remove(numbers: Iterable[int]) -> Statement:
 
 def set_aside(update: Update, reason: str) -> list[Statement]:
     """Return the statements that make an update a dead letter."""
-    row = (update.number, update.lane, update.kind, update.key, update.text, update.put_at, reason, time.time())
-    return [remove([update.number]), ("INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", row)]
+    letter = f"INSERT OR REPLACE INTO dead_letters ({COLUMNS}, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
+    return [remove([update.number]), (letter, (*_row(update), reason, time.time()))]
 
 
 def begin(step_id: str, text: str, at: float) -> Statement:
@@ -196,15 +201,27 @@ def end(step_id: str) -> Statement:
 
 def take_up_dead_letters(db: sqlite3.Connection) -> tuple[list[Update], int]:
     """Let those dead letters wait again that are marked so; return them, and how many others there are."""
-    columns = "number, lane, kind, key, body, put_at"
-    rows = db.execute(f"SELECT {columns} FROM dead_letters WHERE retry ORDER BY number").fetchall()  # noqa: S608 - ours
+    rows = db.execute(f"SELECT {COLUMNS} FROM dead_letters WHERE retry ORDER BY number").fetchall()  # noqa: S608 - ours
     if rows:
-        db.execute(f"INSERT OR REPLACE INTO waiting SELECT {columns} FROM dead_letters WHERE retry")  # noqa: S608 - ours
+        again = f"SELECT {COLUMNS} FROM dead_letters WHERE retry"  # noqa: S608 - ours
+        db.execute(f"INSERT OR REPLACE INTO waiting ({COLUMNS}) {again}")
         db.execute("DELETE FROM dead_letters WHERE retry")
     others = int(db.execute("SELECT count(*) FROM dead_letters").fetchone()[0])
     return [_update(row) for row in rows], others
 
 
+def _row(update: Update) -> Row:
+    return (
+        update.number,
+        update.lane,
+        update.kind,
+        update.key,
+        update.text,
+        update.put_at,
+        update.stamp_text,
+    )
+
+
 def _update(row: Row) -> Update:
-    number, lane, kind, key, text, put_at = row
-    return Update(number, lane, kind, key, json.loads(text), put_at, text, on_disk=True)
+    number, lane, kind, key, text, put_at, stamp = row
+    return Update(number, lane, kind, key, json.loads(text), put_at, Stamp.read(stamp), text, on_disk=True)

@@ -70,4 +70,4 @@ class Recorder:
     def _put(self, step: Step, exchange: Exchange) -> None:
         """Queue a step, and note in its exchange what to say of it should that be cut off one day."""
         exchange.steps[step["id"]] = step.get("metadata") or exchange.steps.get(step["id"]) or {}
-        self._outbox.put_step(step)
+        self._outbox.put_step(step, in_order=True)

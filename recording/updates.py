@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from recording.stamps import Stamp, merged
+
 Kind = Literal["step", "thread", "deletion", "score deletion"]
 Body = dict[str, Any]
 
@@ -14,7 +16,8 @@ class Update:
     """One thing to tell the server; numbers grow in the order in which things were put.
 
     `lane` is the thread, within which order is kept. `put_at` is the moment of the first report in it (seconds of the
-    epoch), `size` the bytes of its body as JSON. `under_way` tells that it is being sent, so that nothing may change.
+    epoch), `size` the bytes of body and stamp as JSON. `under_way` tells that it is being sent, so that nothing may
+    change. Without a `stamp` it is not counted among what was put in a thread.
     """
 
     number: int
@@ -23,26 +26,37 @@ class Update:
     key: str
     body: Body
     put_at: float
+    stamp: Stamp | None = None
     text: str = field(default="", repr=False)
+    stamp_text: str | None = field(default=None, repr=False)
     under_way: bool = False
     on_disk: bool = False
     tries: int = 0
     first_failure: float = 0.0
 
     def __post_init__(self) -> None:
-        """Write the body as JSON, which is what goes to the disk and what counts as its size."""
+        """Write the body and the stamp as JSON, which is what goes to the disk and what counts as its size."""
         self.text = self.text or as_json(self.body)
+        self.stamp_text = self.stamp.as_text() if self.stamp else None
 
     @property
     def size(self) -> int:
         """The bytes that it takes in the file."""
-        return len(self.text)
+        return len(self.text) + len(self.stamp_text or "")
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it only tells that something was put which it does not cover."""
+        told = self.stamp.told.values() if self.stamp else ()
+        return self.kind == "thread" and not self.body and not any(covers for _, covers in told)
 
     def take_in(self, later: "Update") -> None:
         """Become both: this report and the later one of the same thing."""
         merge = merged_thread if self.kind == "thread" else merged_step
         self.body = merge(self.body, later.body)
-        self.text = as_json(self.body)
+        self.stamp = merged(self.stamp, later.stamp)
+        self.text = ""
+        self.__post_init__()
 
     def __str__(self) -> str:
         """Return what it is, for the log and for people who look after dead letters."""

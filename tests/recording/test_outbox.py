@@ -52,6 +52,7 @@ class Server:
     def __init__(self) -> None:
         self.received: list[list[str]] = []
         self.steps: dict[str, dict[str, Any]] = {}
+        self.stamps: list[dict[str, Any] | None] = []
         self.answer: Callable[[Variables], Response] = fine
         self.pause: Callable[[Variables], Awaitable[None]] | None = None
         self.app = Starlette(routes=[Route("/api/graphql", self._handle, methods=["POST"])])
@@ -66,7 +67,9 @@ class Server:
             self.received.append([value for name, value in variables.items() if name.startswith("id")])
             for name, value in variables.items():
                 key, _, number = name.rpartition("_")
-                if number.isdecimal():
+                if key == "stamp":
+                    self.stamps.append(value)
+                elif number.isdecimal():
                     self.steps.setdefault(variables[f"id_{number}"], {})[key] = value
         return response
 
@@ -238,8 +241,8 @@ async def test_one_threads_trouble_does_not_hold_the_others_up(
 async def test_at_the_limit_the_newest_are_refused_with_a_word(
     server: Server, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full outbox keeps what it has, takes what completes it, and says which report it did not take."""
-    outbox = Outbox(server.api, file, limit=100)
+    """A full outbox keeps what it has and what completes it, and says, to the server too, that it took no more."""
+    outbox = Outbox(server.api, file, limit=200)
 
     with caplog.at_level(logging.ERROR, logger="recording.outbox"):
         for step_id in ("1", "2", "3"):
@@ -248,12 +251,18 @@ async def test_at_the_limit_the_newest_are_refused_with_a_word(
     outbox.start()
 
     assert await outbox.flush(5)
-    assert server.received == [["1", "2"]]
+    assert server.received == [["1", "2"], ["t"]]
     assert server.steps["1"]["endTime"] == "2"
+    assert numbers_of(server) == [(4, [[1, 1], [4, 4]]), (4, [[2, 2]]), (4, [])]
     assert outbox.status()["refused"] == 1
     assert "tool 3 of thread t" in caplog.text
     assert "OUTBOX_LIMIT_BYTES" in caplog.text
     await outbox.stop(1)
+
+
+def numbers_of(server: Server) -> list[tuple[int, list[list[int]]]]:
+    """Return what each stamp says: the highest number, and what is covered."""
+    return [(put, covers) for stamp in server.stamps if stamp for put, covers in stamp["told"].values()]
 
 
 async def test_stopping_with_a_dead_server_ends_in_time_and_the_rest_is_sent_later(

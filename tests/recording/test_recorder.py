@@ -59,9 +59,9 @@ async def test_the_text_so_far_is_kept_while_it_is_being_said(outbox: Outbox, mo
     puts: list[dict[str, Any]] = []
     partly_put, put_step = asyncio.Event(), outbox.put_step
 
-    def note(step: dict[str, Any]) -> None:
+    def note(step: dict[str, Any], **more: Any) -> None:
         puts.append(step)
-        put_step(step)
+        put_step(step, **more)
         if step["id"] == message_id("x"):
             partly_put.set()
 
