@@ -1,15 +1,18 @@
 """The literalai client over one transport of ours: a pooled connection, or a call into the server of this process."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import httpx
 from literalai.api import AsyncLiteralAPI
 from literalai.api.base import prepare_variables
-from literalai.api.helpers.gql import steps_query_builder, steps_variables_builder
+from literalai.api.helpers.gql import steps_query_builder
 from literalai.observability.step import Step
 from literalai.observability.thread import Thread
+
+from recording.updates import as_json
 
 # A wrong key or address is mended by its owner, not by throwing away what could not be sent with it.
 NOT_NOW = (401, 403, 404, 405, 407, 408, 425, 429, 503)
@@ -106,14 +109,16 @@ class LiteralAPI(AsyncLiteralAPI):
         """Report steps in one request; return for each None once it is stored, else why the server does not take it.
 
         `stamps` are theirs, sent beside the SDK's own variables: a server of another make has no ear for them.
+        What JSON has no form for is sent as the outbox keeps it.
         Raises the errors of `make_gql_call`; RefusedError where the answer does not speak of each step.
         """
-        told: list[Any] = [dict(step) for step in steps]
-        variables = {**steps_variables_builder(told), **{f"{STAMP}_{n}": stamp for n, stamp in enumerate(stamps)}}
-        answer = await self._ask("add steps", steps_query_builder(told), variables, 10)
-        outcomes = [(answer.get("data") or {}).get(f"step{number}") for number in range(len(told))]
+        # Not by the SDK's own builders, which walk through every value of every step twice to find such things.
+        told = {f"{key}_{number}": value for number, step in enumerate(steps) for key, value in step.items()}
+        told |= {f"{STAMP}_{number}": stamp for number, stamp in enumerate(stamps)}
+        answer = await self._post("add steps", as_json({"query": _add_steps(len(steps)), "variables": told}), 10)
+        outcomes = [(answer.get("data") or {}).get(f"step{number}") for number in range(len(steps))]
         spoken = [outcome for outcome in outcomes if isinstance(outcome, dict) and "ok" in outcome]
-        if len(spoken) < len(told):
+        if len(spoken) < len(steps):
             raise RefusedError("could not add steps: the answer does not speak of each")
         return [None if outcome["ok"] else str(outcome.get("message") or "refused") for outcome in spoken]
 
@@ -125,8 +130,11 @@ class LiteralAPI(AsyncLiteralAPI):
     async def _ask(
         self, description: str, query: str, variables: Mapping[str, Any], seconds: float | None
     ) -> dict[str, Any]:
-        body = {"query": query, "variables": prepare_variables(dict(variables))}
-        sent = {"json": body, "headers": self.headers, "timeout": seconds}
+        body = as_json({"query": query, "variables": prepare_variables(dict(variables))})
+        return await self._post(description, body, seconds)
+
+    async def _post(self, description: str, body: str, seconds: float | None) -> dict[str, Any]:
+        sent = {"content": body, "headers": self.headers, "timeout": seconds}
         return _checked(description, await self._send(description, "POST", self.graphql_endpoint, **sent))
 
     async def _send(self, description: str, method: str, url: str, **request: Any) -> httpx.Response:
@@ -213,6 +221,12 @@ class LiteralAPI(AsyncLiteralAPI):
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+@lru_cache(maxsize=64)
+def _add_steps(count: int) -> str:
+    """Return the SDK's document that adds so many steps."""
+    return str(steps_query_builder([None] * count))
 
 
 def _checked(description: str, response: httpx.Response) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Lanes:
         for lane in self._lanes.values():
             yield from lane.waiting
 
+    def __len__(self) -> int:
+        """The number of threads of which something waits."""
+        return len(self._lanes)
+
     def lane_of(self, step_id: str) -> str:
         """Return the lane in which the step waits, else one of its own."""
         known = self._latest.get(("step", step_id))

@@ -25,8 +25,10 @@ from recording.updates import Kind, Update, as_json
 
 logger = logging.getLogger(__name__)
 
-# Reports of one step that come within this time are sent as one.
-GATHERING_SECONDS = 0.1
+# Reports of one step that come within this time are sent as one: the more threads are busy, the longer is waited, and
+# the less the server has to do. What waits is on disk.
+GATHERING_SECONDS_A_THREAD = 0.1
+LONGEST_GATHERING_SECONDS = 1.0
 # A request that only breaks the server, while others go through, is set aside after so many tries alone.
 TRIES_ALONE = 8
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -141,8 +143,6 @@ class Outbox:
             self._lanes.add(update)
         self._write(waiting or update, _open_steps(update))
         self._work.set()
-        if self._lanes.count >= BATCH:
-            self._hurry.set()
 
     def _tell_of_gap(self, lost: Update) -> None:
         """Let the server know that there was something in the thread which it will not get, or not soon."""
@@ -200,8 +200,7 @@ class Outbox:
             if not self._lanes.count:
                 self._work.clear()
                 await self._work.wait()
-            if not self._flushing and self._lanes.count < BATCH:
-                await _happens(self._hurry, GATHERING_SECONDS)
+            await self._gather()
             await self.written()  # first the disk, so that no step is open at the server that the file does not know
             batch = self._lanes.take(BATCH, time.monotonic())
             if batch:
@@ -209,6 +208,15 @@ class Outbox:
                 await asyncio.sleep(0)  # a server in this process may answer without a pause: others have their turn
             elif due := self._lanes.next_due():
                 await _happens(self._wake, min(1.0, max(0.01, due - time.monotonic())))
+
+    async def _gather(self) -> None:
+        """Let the oldest report wait for others to be sent with it, unless somebody waits for what is on its way."""
+        while not self._flushing and (oldest := self._lanes.oldest()):
+            longest = min(GATHERING_SECONDS_A_THREAD * len(self._lanes), LONGEST_GATHERING_SECONDS)
+            left = oldest + longest - time.time()
+            if left <= 0:
+                return
+            await _happens(self._hurry, min(left, longest))
 
     async def _attempt(self, batch: list[Update]) -> bool:
         """Send a batch; after a failure by halves, until it is known whose it is. Returns whether to go on at once."""
