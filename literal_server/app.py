@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from literal_server import auth, health, keys, payloads, purge, rest, rest_files
-from literal_server.dashboard import deleted, pages, sign_in
+from literal_server.dashboard import deleted, pages, review, sign_in
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -34,7 +34,7 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     Lock the data folder first (`lock_data_folder`).
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
-    routes += [*sign_in.routes(), *deleted.routes(), *pages.routes()]
+    routes += [*sign_in.routes(), *deleted.routes(), *review.routes(), *pages.routes()]
     metrics = Metrics()
     app = Starlette(
         routes=routes,

@@ -90,6 +90,7 @@ def make_templates() -> Environment:
         "count": text.count,
         "seconds": text.seconds,
         "moment": text.moment,
+        "clock": text.clock_time,
         "iso": clock.format_time,
         "json_lines": text.json_lines,
         "part": lambda value: quote(value, safe=""),
@@ -204,7 +205,8 @@ async def _thread(request: Request) -> Response:
     # Inside the chat's app a visitor has the chat's own name; there somebody else's thread cannot be opened.
     opens = not api.settings.mounted_at or visitor.name == page.line.user
     chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template and opens else None
-    shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS}
+    may_review = owner_of(request) is None
+    shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS, "may_review": may_review}
     until = now if page.line.is_live else None
     if reading == "sides":
         shown["turn"] = sides.turn_of(page.roots, page.current)

@@ -1,13 +1,13 @@
 """The page where people sign in to a server that runs alone, and the way out."""
 
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from literal_server.dashboard import forms
 from literal_server.dashboard.pages import error_page, render, root_of
 from literal_server.guard import is_from_own_page
 from literal_server.sign_in import COOKIE, SESSION_SECONDS, WAIT_SECONDS, SignIn, TooManyAttempts
@@ -35,7 +35,7 @@ async def _open(request: Request) -> Response:
     door = _door(request)
     if not _is_own(request):
         return await error_page(request, 403, "The form was not sent by a page of this server.")
-    form = await _fields(request)
+    form = await forms.fields(request, _LONGEST_FORM)
     wanted, name = form.get("next", ""), form.get("name", "")
     peer = request.client.host if request.client else ""
     try:
@@ -75,19 +75,6 @@ def _door(request: Request) -> SignIn:
 
 def _is_own(request: Request) -> bool:
     return is_from_own_page(request.scope, request.app.state.api.settings.public_url)
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    """Read a small form. Raises HTTPException for one that is too long or no text."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_FORM:
-            raise HTTPException(413)
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=10, errors="strict"))
-    except ValueError as error:
-        raise HTTPException(400) from error
 
 
 def _page(request: Request, wanted: str, status: int = 200, **shown: Any) -> Response:

@@ -90,6 +90,12 @@ def seconds(duration: float | None) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
 
 
+def clock_time(seconds: float) -> str:
+    """Answer a moment of a thread as the player shows it: minutes and seconds since the thread began."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{minutes:.0f}:{rest:04.1f}"
+
+
 def moment(microseconds: int) -> str:
     """Answer a moment as a reader writes it, in UTC; the page's script turns it into local time."""
     return clock.to_datetime(microseconds).strftime("%d %b %Y, %H:%M UTC").lstrip("0")

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, files, generations, json_text, paging, steps, thread_query, threads
+from literal_server import clock, files, generations, json_text, paging, reviews, steps, thread_query, threads
+from literal_server.review_tables import Comment
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
-from literal_server.tables import Attachment, Thread
+from literal_server.tables import Attachment, Score, Thread
 
 FileLink = Callable[[str | None], str | None]
 
@@ -69,6 +70,7 @@ class StepNode:
     is_current: bool = False
     is_open: bool = False
     children: list["StepNode"] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
     files: Sequence[ShownFile] = ()
 
     @property
@@ -160,6 +162,22 @@ class ThreadPage:
     line: ThreadLine
     roots: Sequence[StepNode]
     current: StepNode | None
+    scores: Sequence[Score] = ()
+    comments: Sequence[Comment] = ()
+    score_names: Sequence[str] = ()
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether somebody has reviewed it, and nothing happened in it since."""
+        thread = self.line.thread
+        return thread.reviewed_at is not None and thread.reviewed_at >= thread.last_activity
+
+    def step_name(self, identity: str) -> str:
+        """What a step of this thread is called, for a link to it."""
+        for node in flatten(self.roots):
+            if node.step.id == identity:
+                return str(node.speaker or node.step.name or node.step.model or node.step.type)
+        return "a step that is deleted"
 
     @property
     def replaced_turns(self) -> int:
@@ -227,7 +245,17 @@ async def read_thread(
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
-    return ThreadPage(line, roots, next((node for node in flatten(roots) if node.is_current), None))
+    comments = await reviews.comments_of(session, project, thread_id)
+    for node in flatten(roots) if comments else ():
+        node.comments = [one for one in comments if one.step_id == node.step.id]
+    return ThreadPage(
+        line,
+        roots,
+        next((node for node in flatten(roots) if node.is_current), None),
+        await reviews.scores_of(session, project, thread_id),
+        comments,
+        await reviews.score_names(session, project) if owner is None else (),
+    )
 
 
 async def _show_files(session: AsyncSession, project: str, roots: Sequence[StepNode], link: FileLink) -> None:

@@ -80,6 +80,9 @@ function pause() {
   play.setAttribute("aria-label", "Play");
   const address = new URL(location.href);
   address.searchParams.set("t", moment.toFixed(1));
+  // A comment is about the moment that is on the stage, unless its writer says otherwise.
+  const about = document.getElementById("seconds");
+  if (about) about.value = moment.toFixed(1);
   history.replaceState(null, "", address);
 }
 
