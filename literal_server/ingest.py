@@ -12,7 +12,7 @@ The caller holds the writing session, so nothing changes between a read here and
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import clock, generations, json_text, payloads
 from literal_server.errors import Refused, ThreadDeleted
 from literal_server.payloads import GENERATION
-from literal_server.rows import add, deletion_before_purge, find
+from literal_server.rows import NewStep, add, deletion_before_purge, find
 from literal_server.tables import Attachment, Score, Step, Thread
 from literal_server.totals import Standing, account, chosen, share
 
@@ -62,22 +62,56 @@ async def ingest_step(
     `edit` is a person's change of one step: it is never taken for an older report. A report of what is
     purged is dropped: None. Raises ThreadDeleted for a step that began after its thread was deleted.
     """
-    now = clock.now()
-    step = await find(session, Step, project, report.id)
-    if await _is_purged(session, project, step, report):
+    known = await find(session, Step, project, report.id)
+    if await _is_purged(session, project, known, report):
         return None
-    is_new = step is None
-    if step is None:
-        step = Step(project_id=project, id=report.id, type="undefined", created_at=now, updated_at=now, is_error=False)
-        add(session, step)
-    await payloads.fill(session, [step], limited=False)
+    step = known or _new(Step, session, project, report.id)
+    await _merge(session, step, report, environment, is_new=known is None, edit=edit)
+    return step
+
+
+async def ingest_one_of_batch(
+    session: AsyncSession, project: str, report: StepReport, environment: str | None = None
+) -> None:
+    """Merge a report as `ingest_step` does, but leave a new step for `rows.flush`, which stores all new ones at once.
+
+    Until then no query finds it; the caller does nothing else in this session. Raises ThreadDeleted.
+    """
+    known = await find(session, Step, project, report.id)
+    if not await _is_purged(session, project, known, report):
+        step = known or _new(NewStep, session, project, report.id)
+        await _merge(session, step, report, environment, is_new=known is None)
+
+
+Row = TypeVar("Row", Step, NewStep)
+
+
+def _new(kind: type[Row], session: AsyncSession, project: str, identity: str) -> Row:
+    now = clock.now()
+    step = kind(project_id=project, id=identity, type="undefined", created_at=now, updated_at=now, is_error=False)
+    add(session, step)
+    return step
+
+
+async def _merge(
+    session: AsyncSession,
+    step: Step | NewStep,
+    report: StepReport,
+    environment: str | None,
+    *,
+    is_new: bool,
+    edit: bool = False,
+) -> None:
+    if isinstance(step, Step):
+        await payloads.fill(session, [step], limited=False)
     before = Standing(step.thread_id, step.start_time, share(step))
     if words := merge_step(step, report, edit=edit):
         _lay(step, await payloads.spill(session, step, words))
     step.environment = step.environment or environment
-    if session.is_modified(step):
-        step.updated_at = now
+    if isinstance(step, Step) and session.is_modified(step):
+        step.updated_at = clock.now()
     await account(session, step, before, environment, anew=edit)
+    project = step.project_id
     if not is_new and step.thread_id != before.thread_id:
         files = (Attachment.project_id == project, Attachment.step_id == step.id)
         await session.execute(update(Attachment).where(*files).values(thread_id=step.thread_id))
@@ -85,7 +119,6 @@ async def ingest_step(
         await merge_score(session, project, given, step_id=step.id)
     for given in report.attachments or ():
         await merge_attachment(session, project, given, step=step)
-    return step
 
 
 async def _is_purged(session: AsyncSession, project: str, step: Step | None, report: StepReport) -> bool:
@@ -105,7 +138,7 @@ async def _is_purged(session: AsyncSession, project: str, step: Step | None, rep
     return thread is None and deleted_at is not None
 
 
-def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> dict[str, Any]:
+def merge_step(step: Step | NewStep, report: StepReport, *, edit: bool = False) -> dict[str, Any]:
     """Lay the times of a report over a step, and answer, by name, the words of the report that stand.
 
     Where a key of the generation is among them, all the other keys are too.
@@ -129,7 +162,7 @@ def merge_step(step: Step, report: StepReport, *, edit: bool = False) -> dict[st
     return {name: words[name] for name in changed}
 
 
-def _lay(step: Step, words: Mapping[str, Any]) -> None:
+def _lay(step: Step | NewStep, words: Mapping[str, Any]) -> None:
     for name, column in _COLUMNS.items():
         if name in words:
             setattr(step, column, words[name])
@@ -138,7 +171,7 @@ def _lay(step: Step, words: Mapping[str, Any]) -> None:
         _lay_generation(step, generation)
 
 
-def _words(source: Step | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
+def _words(source: Step | NewStep | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
     """What a step or a report says, by name, the keys of a generation apart; what is null says nothing."""
     found = {name: getattr(source, name) for name in _COLUMNS if name != "metadata"} | {"metadata": metadata}
     if isinstance(generation, Mapping):
@@ -160,7 +193,7 @@ def _says_nothing(name: str, value: Any) -> bool:
     return json_text.is_blank(value) or (name == "type" and value == "undefined")
 
 
-def _lay_times(step: Step, report: StepReport, *, edit: bool) -> None:
+def _lay_times(step: Step | NewStep, report: StepReport, *, edit: bool) -> None:
     if edit:
         step.start_time = step.start_time if report.start_time is None else report.start_time
         step.end_time = step.end_time if report.end_time is None else report.end_time
@@ -169,7 +202,7 @@ def _lay_times(step: Step, report: StepReport, *, edit: bool) -> None:
         step.end_time = chosen(max, step.end_time, report.end_time)
 
 
-def _lay_generation(step: Step, generation: dict[str, Any]) -> None:
+def _lay_generation(step: Step | NewStep, generation: dict[str, Any]) -> None:
     step.generation = generation
     step.model = json_text.as_text(generation.get("model"))
     step.provider = json_text.as_text(generation.get("provider"))
@@ -252,7 +285,7 @@ async def _same_score(session: AsyncSession, project: str, fields: Mapping[str, 
     return await session.scalar(select(Score).where(Score.project_id == project, *matches).limit(1))
 
 
-async def merge_attachment(session: AsyncSession, project: str, given: Any, *, step: Step) -> Attachment:
+async def merge_attachment(session: AsyncSession, project: str, given: Any, *, step: Step | NewStep) -> Attachment:
     """Add an attachment to a step, or change the one that has its id; the others stay. Raises Refused."""
     if not isinstance(given, Mapping):
         raise Refused("An attachment is an object with id, name and an address or an object key.")

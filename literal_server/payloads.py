@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from literal_server import json_text
+from literal_server.rows import NewStep
 from literal_server.settings import ServerSettings
 from literal_server.tables import Step, Thread
 
@@ -47,13 +48,14 @@ class PayloadStore:
         """The size from which on the value of this name goes into a file."""
         return self.max_metadata_bytes if name == "metadata" else self.max_payload_bytes
 
-    def folder_of(self, row: Step | Thread) -> Path:
+    def folder_of(self, row: Step | NewStep | Thread) -> Path:
         """The folder of a row's files."""
-        owner = "\0".join((row.__tablename__, row.project_id, row.id)).encode("utf-8", "surrogatepass")
+        table = Thread.__tablename__ if isinstance(row, Thread) else Step.__tablename__
+        owner = "\0".join((table, row.project_id, row.id)).encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(owner).hexdigest()
         return self.folder / digest[:2] / digest[2:]
 
-    def write(self, row: Step | Thread, content: bytes) -> str:
+    def write(self, row: Step | NewStep | Thread, content: bytes) -> str:
         """Write a file, whole or not at all, and answer its digest. Blocks: call it in a thread."""
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder_of(row) / f"{digest}.json"
@@ -91,7 +93,7 @@ async def remove(session: AsyncSession, rows: Sequence[Step | Thread]) -> None:
         await asyncio.to_thread(store.remove, rows)
 
 
-async def spill(session: AsyncSession, row: Step | Thread, values: Mapping[str, Any]) -> dict[str, Any]:
+async def spill(session: AsyncSession, row: Step | NewStep | Thread, values: Mapping[str, Any]) -> dict[str, Any]:
     """Put those of the new values of a row that are too large into files; answers what the row has to keep of each.
 
     A session that knows no store keeps everything in the rows.

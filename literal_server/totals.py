@@ -7,7 +7,7 @@ from sqlalchemy import Integer, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock
-from literal_server.rows import add, find, hide_belongings
+from literal_server.rows import NewStep, add, find, flush, hide_belongings
 from literal_server.tables import Step, Thread
 
 # Costs are added up in any order: rounding keeps the sum the same.
@@ -41,7 +41,7 @@ def chosen(choose: Callable[[int, int], int], stored: int | None, reported: int 
     return choose(stored, reported)
 
 
-def share(step: Step) -> Share:
+def share(step: Step | NewStep) -> Share:
     """Answer what the step adds to its thread's totals; a deleted one adds nothing."""
     if step.deleted_at is not None:
         return Share()
@@ -54,7 +54,9 @@ def share(step: Step) -> Share:
     )
 
 
-async def account(session: AsyncSession, step: Step, before: Standing, environment: str | None, *, anew: bool) -> None:
+async def account(
+    session: AsyncSession, step: Step | NewStep, before: Standing, environment: str | None, *, anew: bool
+) -> None:
     """Bring the totals of the step's thread up to a report; `anew` counts them from all its steps."""
     if step.thread_id is None:
         return
@@ -85,7 +87,7 @@ async def account(session: AsyncSession, step: Step, before: Standing, environme
 
 async def recount(session: AsyncSession, thread: Thread) -> None:
     """Count a thread's totals anew from its living steps, for when steps went away or came back."""
-    await session.flush()
+    await flush(session)
     later = case((Step.end_time > Step.start_time, Step.end_time), else_=Step.start_time)
     latest = func.max(func.coalesce(later, Step.end_time))
     is_open = (Step.type == "run") & Step.start_time.is_not(None) & Step.end_time.is_(None)

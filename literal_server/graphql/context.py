@@ -54,7 +54,7 @@ def resolver(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
     @wraps(work)
     async def resolve(_parent: Any, info: ResolveInfo, **arguments: Any) -> Any:
         context: Context = info.context
-        _check_ids(arguments, context.settings.max_id_length)
+        check_ids(arguments, context.settings.max_id_length)
         if wants_info:
             arguments["info"] = info
         async with context.turn:
@@ -85,14 +85,14 @@ def refused_as_not_ok(resolve: Callable[..., Awaitable[Any]]) -> Callable[..., A
     return told
 
 
-def _check_ids(given: Mapping[str, Any], longest: int) -> None:
+def check_ids(given: Mapping[str, Any], longest: int) -> None:
     """See that ids fit into an index, those of the scores and attachments of a step too. Raises Refused."""
     for name, value in given.items():
         if name in ("scores", "attachments") and isinstance(value, list):
             for one in value:
-                _check_ids(one if isinstance(one, Mapping) else {}, longest)
+                check_ids(one if isinstance(one, Mapping) else {}, longest)
         elif name == "generation" and isinstance(value, Mapping):
-            _check_ids(value, longest)
+            check_ids(value, longest)
         elif name.endswith(("id", "Id", "identifier")) and len(json_text.as_text(value) or "") > longest:
             raise Refused(f"{name} is longer than an id may be: at most {longest} characters (MAX_ID_LENGTH).")
 

@@ -28,7 +28,8 @@ from literal_server import certificates, clock, rows
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.files import FileStore
-from literal_server.graphql import collection_resolvers, limits, resolvers
+from literal_server.graphql import add_step, collection_resolvers, limits, resolvers
+from literal_server.graphql.add_step import AddStep
 from literal_server.graphql.context import Context
 from literal_server.metrics import Metrics, Operation
 from literal_server.settings import ServerSettings
@@ -56,6 +57,14 @@ class Caller:
     address: str = ""
     environment: str | None = None
     client_name: str | None = None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A document as it was parsed: with what it does where that is to take in steps, or with what is wrong with it."""
+
+    document: DocumentNode
+    add_step: AddStep | None = None
 
 
 class _Undo(Exception):  # noqa: N818 - a signal to the transaction, not an error of anybody
@@ -86,7 +95,7 @@ class GraphService:
         self._settings = settings
         self._schema = make_schema()
         # Clients send a handful of texts over and over; parsing and validating costs twenty times the execution.
-        self._documents: OrderedDict[str, DocumentNode | list[GraphQLError]] = OrderedDict()
+        self._documents: OrderedDict[str, _Known | list[GraphQLError]] = OrderedDict()
         self._cached_length = 0
 
     async def answer(self, text: str, variables: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
@@ -94,17 +103,40 @@ class GraphService:
         if _BATCH_OF_NOTHING.fullmatch(text):
             return {"data": {}}
         try:
-            document = self._document(text)
+            known = self._document(text)
         except RecursionError:
             return refusal("The document is nested too deeply.")
-        if isinstance(document, list):
-            return {"errors": [_words(error) for error in document]}
+        if isinstance(known, list):
+            return {"errors": [_words(error) for error in known]}
+        if known.add_step is not None and (taken := await self._add_steps(known.add_step, variables, caller)):
+            return taken
+        document = known.document
         operation = get_operation_ast(document)
         if operation is None:
             return refusal("A document holds exactly one operation.")
         result = await self._run(document, operation, variables, caller)
         errors = [_words(error) for error in result.errors or ()]
         return {"data": result.data, "errors": errors} if errors else {"data": result.data}
+
+    async def _add_steps(
+        self, document: AddStep, variables: Mapping[str, Any], caller: Caller
+    ) -> dict[str, Any] | None:
+        """Take in a batch of steps and answer as executing the document does; None where that has to be done."""
+        reports = document.reports(variables)
+        if reports is None:
+            return None
+        operations: list[Operation] = []
+        try:
+            async with self._database.writing() as session:
+                await rows.find_ahead(session, caller.project, [report.id for report in reports])
+                try:
+                    data = await document.take_in(self._context(session, caller, operations), reports)
+                except Exception as error:  # a fault of ours: met again where it is executed, it is told there
+                    raise _Undo from error
+        except _Undo:
+            return None
+        self._metrics.count_operations(operations, stored=True)
+        return {"data": data}
 
     async def _run(
         self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
@@ -147,7 +179,7 @@ class GraphService:
             raise TypeError("The schema has no incremental delivery.")
         return answer
 
-    def _document(self, text: str) -> DocumentNode | list[GraphQLError]:
+    def _document(self, text: str) -> _Known | list[GraphQLError]:
         known = self._documents.get(text)
         if known is not None:
             self._documents.move_to_end(text)
@@ -161,14 +193,15 @@ class GraphService:
                 self._cached_length -= len(oldest)
         return document
 
-    def _parsed(self, text: str) -> DocumentNode | list[GraphQLError]:
+    def _parsed(self, text: str) -> _Known | list[GraphQLError]:
         try:
             document = parse(text, no_location=True, max_tokens=self._settings.max_document_tokens)
         except GraphQLError as error:
             return [error]
         if reason := limits.refusal_of(document, self._settings):
             return [GraphQLError(reason)]
-        return validate(self._schema, document, max_errors=20) or document
+        errors = validate(self._schema, document, max_errors=20)
+        return errors or _Known(document, add_step.recognised(document, self._schema))
 
 
 def _steps_of_batch(variables: Mapping[str, Any], most: int) -> list[str]:
