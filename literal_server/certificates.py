@@ -1,43 +1,26 @@
 """Certificates: whether all that the writers of a thread have put is stored, and if not, what is missing where.
 
-A writer numbers what it puts in a thread, 1, 2, 3 and so on. Each of its reports bears a stamp: which numbers it
-covers, and what the highest is that was put by then. So the server knows of what it was not told.
-
-    {"thread": "…", "at": 1767225600000000, "told": {"writer": [9, [[1, 3], [5, 5]]]}, "place": ["writer", 1]}
-
-`at` is the writer's clock at sending (microseconds), `told` has by writer the highest number and the ranges covered:
-what waited when a process ended may be told together with what the next one says. `place` is the number that orders
-the step among the others of its writer. Any client may send anything as a stamp: what makes no sense is passed over,
-and the step is stored all the same.
+Stamps (literal_server/stamps.py) say which numbers were put and which of them a report covers. A certificate claims no
+more than follows from them: that every number up to the highest known one has arrived, and that no run is open, so
+that its writer has said of each that this was all.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, json_text, rows
+from literal_server import clock, rows, threads
+from literal_server.stamps import MOST_RANGES, Range, Stamp, read, union
 from literal_server.tables import Step, Thread, ThreadWriter
 
-LARGEST = 2**53
-LONGEST_WRITER = 64
-MOST_WRITERS = 32
-MOST_RANGES = 1_000
 NAMES_AT_ONCE = 1_000
-
-Range = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A stamp that makes sense. `told` has by writer the highest number it has put, and the ranges that are covered."""
-
-    thread_id: str
-    at: int | None
-    told: Mapping[str, tuple[int, Sequence[Range]]]
-    place: tuple[str, int] | None
+NOTABLE_SKEW = 2_000_000
+"""Microseconds from which on two clocks differ; less cannot be told from a slow connection."""
 
 
 @dataclass(slots=True)
@@ -49,13 +32,15 @@ class _Heard:
     skew: int | None = None
 
 
-async def take(session: AsyncSession, project: str, stamped: Iterable[tuple[Any, str | None]]) -> None:
+async def take(
+    session: AsyncSession, project: str, stamped: Iterable[tuple[Any, str | None]], *, received: int
+) -> None:
     """Note the stamps of what was stored in this session: one read and one write for all of them.
 
     Each comes with the id of its step, None where it is not a step's. Those of threads that are not there (any more)
-    are passed over: nothing may be left of what was purged.
+    are passed over: nothing may be left of what was purged. `received` is the moment (microseconds) at which the
+    request came, before it waited for the writer's turn.
     """
-    now = clock.now()
     heard: dict[tuple[str, str], _Heard] = {}
     for given, step_id in stamped:
         stamp = read(given)
@@ -66,14 +51,14 @@ async def take(session: AsyncSession, project: str, stamped: Iterable[tuple[Any,
             one.put = max(one.put, put)
             one.covered += covered
             if stamp.at is not None:
-                one.skew = _least(one.skew, now - stamp.at)
+                one.skew = _least(one.skew, received - stamp.at)
         if step_id is not None and (step := await rows.find(session, Step, project, step_id)) is not None:
             _place(step, stamp)
     if heard:
-        await _store(session, project, heard, now)
+        await _store(session, project, heard, received)
 
 
-async def _store(session: AsyncSession, project: str, heard: Mapping[tuple[str, str], _Heard], now: int) -> None:
+async def _store(session: AsyncSession, project: str, heard: Mapping[tuple[str, str], _Heard], received: int) -> None:
     known: dict[tuple[str, str], ThreadWriter] = {}
     names = list(heard)
     for start in range(0, len(names), NAMES_AT_ONCE):
@@ -85,12 +70,12 @@ async def _store(session: AsyncSession, project: str, heard: Mapping[tuple[str, 
         row = known.get((thread_id, writer))
         if row is None:
             row = ThreadWriter(
-                project_id=project, thread_id=thread_id, writer=writer, put=0, covered=[], skew=None, heard_at=now
+                project_id=project, thread_id=thread_id, writer=writer, put=0, covered=[], skew=None, heard_at=received
             )
             session.add(row)
         row.put = max(row.put, news.put)
         row.skew = _least(row.skew, news.skew)
-        row.heard_at = now
+        row.heard_at = max(row.heard_at, received)
         covered = union([*row.covered, *news.covered])
         if len(covered) <= MOST_RANGES:  # a writer with so many holes has other troubles than this
             row.covered = covered
@@ -109,53 +94,178 @@ def _least(one: int | None, other: int | None) -> int | None:
     return min((value for value in (one, other) if value is not None), default=None)
 
 
-def union(ranges: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Answer the same numbers in as few ranges as there can be, in order."""
-    united: list[list[int]] = []
-    for first, last in sorted((one[0], one[1]) for one in ranges):
-        if united and first <= united[-1][1] + 1:
-            united[-1][1] = max(united[-1][1], last)
-        else:
-            united.append([first, last])
-    return united
+class StampedStep(Protocol):
+    """What a certificate must know of a step."""
+
+    id: Any
+    type: Any
+    name: Any
+    writer: Any
+    sequence: Any
 
 
-def read(given: Any) -> Stamp | None:
-    """Answer what a client sent as a stamp, None where it makes no sense."""
-    if not isinstance(given, dict):
-        return None
-    thread_id, at, told = given.get("thread"), given.get("at"), given.get("told")
-    if not isinstance(thread_id, str) or not isinstance(told, dict) or not 0 < len(told) <= MOST_WRITERS:
-        return None
-    understood = {json_text.encodable(writer): _told(writer, one) for writer, one in told.items()}
-    sound = {writer: one for writer, one in understood.items() if one is not None}
-    if len(sound) < len(told):
-        return None
-    moment = at if _is_number(at) else None
-    return Stamp(json_text.encodable(thread_id), moment, sound, _read_place(given.get("place"), sound))
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers that have not arrived, both ends included; `after` is the last step that its writer put before them."""
+
+    first: int
+    last: int
+    after: StampedStep | None
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.last - self.first + 1
 
 
-def _told(writer: str, one: Any) -> tuple[int, list[Range]] | None:
-    if not 0 < len(writer) <= LONGEST_WRITER or not isinstance(one, list) or len(one) != 2:
-        return None
-    put, covered = one
-    if not _is_number(put) or not isinstance(covered, list) or len(covered) > MOST_RANGES:
-        return None
-    if not all(_is_range(pair) and pair[1] <= put for pair in covered):
-        return None
-    return put, [(pair[0], pair[1]) for pair in covered]
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What one writer has put in the thread, and what of it is stored. Moments and skew are microseconds.
+
+    `has_stopped` tells that its last numbers are missing: then nothing was heard of it after `heard_at`. `skew` is how
+    far its clock is behind the server's, None while that is not notable.
+    """
+
+    name: str
+    put: int
+    gaps: Sequence[Gap]
+    heard_at: int
+    skew: int | None
+
+    @property
+    def missing(self) -> int:
+        """How many of its numbers have not arrived."""
+        return sum(gap.count for gap in self.gaps)
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether its last numbers are among the missing ones."""
+        return bool(self.gaps) and self.gaps[-1].last == self.put
 
 
-def _is_range(pair: Any) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) and pair[0] <= pair[1]
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is known of the completeness of a thread; `unstamped` counts the steps that came without a stamp."""
+
+    writers: Sequence[Writer]
+    unstamped: int
+    open_runs: int
+    is_live: bool
+
+    @property
+    def put(self) -> int:
+        """How many events were put in the thread, as far as is known."""
+        return sum(writer.put for writer in self.writers)
+
+    @property
+    def missing(self) -> int:
+        """How many of them have not arrived."""
+        return sum(writer.missing for writer in self.writers)
+
+    @property
+    def stored(self) -> int:
+        """How many of them are stored."""
+        return self.put - self.missing
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """Where something is missing."""
+        return [gap for writer in self.writers for gap in writer.gaps]
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing says that what is missing in the end is still to come: a writer fell silent before it."""
+        return not self.is_live and any(writer.has_stopped for writer in self.writers)
+
+    @property
+    def heard_at(self) -> int:
+        """When a writer was last heard: one of those that stopped, if any did."""
+        stopped = [writer for writer in self.writers if writer.has_stopped]
+        return max(writer.heard_at for writer in stopped or self.writers)
+
+    @property
+    def state(self) -> str:
+        """The certificate in a word or two."""
+        if not self.writers:
+            return "not stamped"
+        if self.missing:
+            return "incomplete"
+        if self.open_runs:
+            return "running" if self.is_live else "unfinished"
+        return "partly stamped" if self.unstamped else "complete"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST
+async def of_thread(session: AsyncSession, thread: Thread, steps: Iterable[StampedStep], now: int) -> Certificate:
+    """Answer the certificate of a thread, of which all living steps are given."""
+    here = (ThreadWriter.project_id == thread.project_id, ThreadWriter.thread_id == thread.id)
+    found = (await session.scalars(select(ThreadWriter).where(*here).order_by(ThreadWriter.heard_at))).all()
+    placed: dict[str, list[StampedStep]] = {row.writer: [] for row in found}
+    unstamped = 0
+    for step in steps:
+        unstamped += step.writer is None
+        if step.writer in placed and step.sequence is not None:
+            placed[step.writer].append(step)
+    writers = [_writer(row, sorted(placed[row.writer], key=lambda step: int(step.sequence))) for row in found]
+    return Certificate(writers, unstamped, thread.open_count, threads.is_live(thread, now))
 
 
-def _read_place(given: Any, told: Mapping[str, Any]) -> tuple[str, int] | None:
-    if not isinstance(given, list) or len(given) != 2 or not isinstance(given[0], str) or not _is_number(given[1]):
-        return None
-    writer = json_text.encodable(given[0])
-    return (writer, given[1]) if writer in told else None
+def _writer(row: ThreadWriter, placed: Sequence[StampedStep]) -> Writer:
+    bounds = pairwise([[0, 0], *row.covered, [row.put + 1, row.put + 1]])
+    empty = [(one[1] + 1, other[0] - 1) for one, other in bounds if one[1] + 1 < other[0]]
+    gaps = []
+    for first, last in empty:
+        before = bisect_left(placed, first, key=lambda step: int(step.sequence))
+        gaps.append(Gap(first, last, placed[before - 1] if before else None))
+    notable = row.skew is not None and abs(row.skew) >= NOTABLE_SKEW
+    return Writer(row.writer, row.put, gaps, row.heard_at, row.skew if notable else None)
+
+
+def as_json(thread_id: str, certificate: Certificate) -> dict[str, Any]:
+    """Answer a certificate as `/api/verbatim/` gives it out."""
+    return {
+        "threadId": thread_id,
+        "state": certificate.state,
+        "events": {"put": certificate.put, "stored": certificate.stored, "missing": certificate.missing},
+        "unstampedSteps": certificate.unstamped,
+        "openRuns": certificate.open_runs,
+        "writers": [
+            {
+                "writer": writer.name,
+                "put": writer.put,
+                "stored": writer.put - writer.missing,
+                "missing": [_gap_as_json(gap) for gap in writer.gaps],
+                "lastHeardAt": clock.format_time(writer.heard_at),
+                "hasStopped": writer.has_stopped,
+                "clockBehindSeconds": None if writer.skew is None else writer.skew / 1_000_000,
+            }
+            for writer in certificate.writers
+        ],
+    }
+
+
+def _gap_as_json(gap: Gap) -> dict[str, Any]:
+    after = gap.after
+    known = None if after is None else {"id": after.id, "type": after.type, "name": after.name}
+    return {"from": gap.first, "to": gap.last, "afterStep": known}
+
+
+async def steps_of(session: AsyncSession, project: str, thread_id: str) -> Sequence[StampedStep]:
+    """Answer of the living steps of a thread what its certificate must know."""
+    columns = (Step.id, Step.type, Step.name, Step.writer, Step.sequence)
+    here = (Step.project_id == project, Step.thread_id == thread_id, Step.deleted_at.is_(None))
+    found: Any = (await session.execute(select(*columns).where(*here))).all()
+    return list(found)
+
+
+async def skews(session: AsyncSession, project: str, steps: Iterable[Step]) -> dict[tuple[str, str], int]:
+    """Answer by thread and writer how far clocks are behind the server's (microseconds), where that is notable."""
+    names = sorted({step.thread_id for step in steps if step.writer is not None and step.thread_id is not None})
+    found: dict[tuple[str, str], int] = {}
+    for start in range(0, len(names), NAMES_AT_ONCE):
+        wrong = select(ThreadWriter.thread_id, ThreadWriter.writer, ThreadWriter.skew).where(
+            ThreadWriter.project_id == project,
+            ThreadWriter.thread_id.in_(names[start : start + NAMES_AT_ONCE]),
+            func.abs(ThreadWriter.skew) >= NOTABLE_SKEW,
+        )
+        found |= {(thread_id, writer): skew or 0 for thread_id, writer, skew in await session.execute(wrong)}
+    return found

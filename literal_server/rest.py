@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from literal_server import datasets, json_text, threads
+from literal_server import certificates, clock, datasets, json_text, threads
 from literal_server.db import Database
 from literal_server.files import FileStore
 from literal_server.graphql import collection_shapes
@@ -131,6 +131,22 @@ async def thread_state(call: Call) -> Response:
     return JsonResponse({"state": state})
 
 
+async def thread_certificate(request: Request) -> Response:
+    """`GET /api/verbatim/threads/{id}/certificate`: whether all that was put in a thread has arrived, and what not."""
+    api: Api = request.app.state.api
+    project = api.keys.project_of(request.headers.get("x-api-key"))
+    if project is None:
+        return unauthorized()
+    identity = json_text.encodable(request.path_params["thread"])
+    async with api.database.reading() as session:
+        thread = await threads.find(session, project, identity)
+        if thread is None:
+            return JsonResponse(refusal("There is no such thread in the project of this key."), 404)
+        steps = await certificates.steps_of(session, project, identity)
+        found = await certificates.of_thread(session, thread, steps, clock.now())
+    return JsonResponse(certificates.as_json(identity, found))
+
+
 def unauthorized() -> Response:
     """The answer to a missing or wrong key."""
     return JsonResponse(refusal("The API key in the header x-api-key is missing or wrong."), 401)
@@ -197,4 +213,8 @@ def routes() -> list[Route]:
     """The routes of the wire; one SDK puts a second slash in front when its address ends in one."""
     posts = [("/api/graphql", graphql), ("/api/my-project", my_project), ("/api/export/dataset", export_dataset)]
     posts.append(("/api/verbatim/thread-state", thread_state))
-    return [Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts]
+    certificate = Route("/api/verbatim/threads/{thread:path}/certificate", thread_certificate)
+    return [
+        certificate,
+        *(Route(slash + path, handler, methods=["POST"]) for slash in ("", "/") for path, handler in posts),
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, fields, filters, ingest, paging, payloads, rows, totals, tree
+from literal_server import certificates, clock, fields, filters, ingest, paging, payloads, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.settings import ServerSettings
@@ -56,7 +56,7 @@ async def find(session: AsyncSession, project: str, identity: str) -> FullStep |
 async def of_threads(
     session: AsyncSession, project: str, thread_ids: Sequence[str], *, whole: bool = True
 ) -> dict[str, list[FullStep]]:
-    """Answer the living steps of each thread: parents first, then by start, lost children under a living ancestor.
+    """Answer the living steps of each thread: parents first, then in order, lost children under a living ancestor.
 
     Values too large for a row are read from their files if they are to be `whole`.
     """
@@ -73,7 +73,8 @@ async def of_threads(
     living: dict[str, list[Step]] = {identity: [] for identity in thread_ids}
     for step in found:
         living[step.thread_id or ""].append(step)
-    arranged = {identity: tree.arrange(living[identity], deleted[identity]) for identity in thread_ids}
+    skews = await certificates.skews(session, project, found)
+    arranged = {identity: tree.arrange(living[identity], deleted[identity], skews) for identity in thread_ids}
     if whole:
         await payloads.fill(session, found)
     completed = await _completed(session, project, [pair for pairs in arranged.values() for pair in pairs])
@@ -95,7 +96,7 @@ async def below(session: AsyncSession, project: str, identity: str) -> list[Full
     deleted = {step.id: step.parent_id for step in found if step.deleted_at is not None}
     living = [step for step in found if step.deleted_at is None]
     await payloads.fill(session, living)
-    arranged = tree.arrange(living, deleted)
+    arranged = tree.arrange(living, deleted, await certificates.skews(session, project, living))
     return [FullStep(step, parent_id or identity) for step, parent_id in arranged]
 
 

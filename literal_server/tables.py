@@ -155,7 +155,7 @@ class Thread(Base):
 
 
 class ThreadWriter(Base):
-    """What one writer is known to have put in a thread, and what of it has arrived: see literal_server/certificates.py.
+    """What one writer is known to have put in a thread, and what of it has arrived: see literal_server/stamps.py.
 
     `put` is its highest number, `covered` the ranges of numbers that are stored, both ends included. `skew` is how far
     its clock is behind the server's, `heard_at` when it was last heard by that.
@@ -224,7 +224,7 @@ class Step(Base):
     generation: Mapped[dict[str, Any] | None]
     stamps: Mapped[dict[str, Any] | None]  # see literal_server/ingest.py
     payloads: Mapped[dict[str, Any] | None]  # see literal_server/payloads.py
-    writer: Mapped[str | None]  # see literal_server/certificates.py
+    writer: Mapped[str | None]  # see literal_server/stamps.py
     sequence: Mapped[int | None]  # its place among the steps of this writer
 
 

@@ -1,18 +1,25 @@
-"""The order of a thread's steps: parents first, then by start; lost children find a living ancestor, cycles are cut."""
+"""The order of a thread's steps: parents first, then by start; lost children find a living ancestor, cycles are cut.
+
+Steps of one writer stand in the order in which it says that they began (Step.sequence), whatever its clock said; among
+those of others they stand by that clock, brought to the server's where it is known to be wrong.
+"""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from literal_server.tables import Step
 
 
-def arrange(steps: Iterable[Step], deleted_parents: Mapping[str, str | None]) -> list[tuple[Step, str | None]]:
+def arrange(
+    steps: Iterable[Step], deleted_parents: Mapping[str, str | None], skews: Mapping[tuple[str, str], int] | None = None
+) -> list[tuple[Step, str | None]]:
     """Answer the steps in reading order, each with the id of the parent to show it under (None: at the root).
 
     `deleted_parents` says for every deleted step of the thread which parent it had: a child of a deleted step
     moves up to the nearest ancestor that lives. A parent that is not here at all makes its child a root.
-    Where parents run in a circle, the step of it that started first becomes a root.
+    Where parents run in a circle, the step of it that started first becomes a root. `skews` says by thread and writer
+    how many microseconds a clock is behind.
     """
-    in_order = sorted(steps, key=_place)
+    in_order = _in_order(list(steps), skews or {})
     living = {step.id: step for step in in_order}
     parents = {step.id: living_parent(step.parent_id, living, deleted_parents) for step in in_order}
     _cut_circles(in_order, parents)
@@ -25,10 +32,26 @@ def arrange(steps: Iterable[Step], deleted_parents: Mapping[str, str | None]) ->
     return arranged
 
 
-def _place(step: Step) -> tuple[int, bool, int, str]:
+def _in_order(steps: Sequence[Step], skews: Mapping[tuple[str, str], int]) -> list[Step]:
+    starts = {step.id: _start(step, skews) for step in steps}
+    latest: dict[str, int] = {}
+    # A step is not before those that its writer put before it: its clock may have been set back in between.
+    for step in sorted((one for one in steps if one.sequence is not None), key=lambda one: one.sequence or 0):
+        writer = step.writer or ""
+        starts[step.id] = latest[writer] = max(starts[step.id], latest.get(writer, starts[step.id]))
+    return sorted(steps, key=lambda step: (starts[step.id], *_rank(step)))
+
+
+def _start(step: Step, skews: Mapping[tuple[str, str], int]) -> int:
+    if step.start_time is None:
+        return step.created_at
+    return step.start_time + skews.get((step.thread_id or "", step.writer or ""), 0)
+
+
+def _rank(step: Step) -> tuple[str, int, bool, int, str]:
     # Of two that began at once the one that ended first; when they were reported says nothing.
-    start = step.created_at if step.start_time is None else step.start_time
-    return start, step.end_time is None, step.end_time or 0, step.id
+    placed = (step.writer or "", step.sequence) if step.sequence is not None else ("", 0)
+    return *placed, step.end_time is None, step.end_time or 0, step.id
 
 
 def living_parent(parent: str | None, living: Container[str], deleted_parents: Mapping[str, str | None]) -> str | None:

@@ -6,7 +6,19 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, files, generations, json_text, paging, reviews, steps, thread_query, threads
+from literal_server import (
+    certificates,
+    clock,
+    files,
+    generations,
+    json_text,
+    paging,
+    reviews,
+    steps,
+    thread_query,
+    threads,
+)
+from literal_server.certificates import Certificate
 from literal_server.review_tables import Comment
 from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
@@ -162,6 +174,7 @@ class ThreadPage:
     line: ThreadLine
     roots: Sequence[StepNode]
     current: StepNode | None
+    certificate: Certificate
     scores: Sequence[Score] = ()
     comments: Sequence[Comment] = ()
     score_names: Sequence[str] = ()
@@ -245,6 +258,7 @@ async def read_thread(
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
+    certificate = await certificates.of_thread(session, thread, [full.step for full in arranged], now)
     comments = await reviews.comments_of(session, project, thread_id)
     for node in flatten(roots) if comments else ():
         node.comments = [one for one in comments if one.step_id == node.step.id]
@@ -252,6 +266,7 @@ async def read_thread(
         line,
         roots,
         next((node for node in flatten(roots) if node.is_current), None),
+        certificate,
         await reviews.scores_of(session, project, thread_id),
         comments,
         await reviews.score_names(session, project) if owner is None else (),

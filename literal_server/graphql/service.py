@@ -154,7 +154,7 @@ class GraphService:
     async def _write(
         self, document: DocumentNode, variables: Mapping[str, Any], caller: Caller, operations: list[Operation]
     ) -> tuple[ExecutionResult, bool]:
-        result = ExecutionResult()
+        result, received = ExecutionResult(), clock.now()
         try:
             async with self._database.writing() as session:
                 await rows.find_ahead(session, caller.project, _steps_of_batch(variables, self._settings.max_batch))
@@ -163,7 +163,7 @@ class GraphService:
                     raise _Undo
                 if "stamp_0" in variables:
                     stored = _stamps_of_stored(variables, result)
-                    await certificates.take(session, caller.project, stored)
+                    await certificates.take(session, caller.project, stored, received=received)
         except _Undo:
             return ExecutionResult(None, result.errors), False
         return result, True

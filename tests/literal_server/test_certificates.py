@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from starlette.applications import Starlette
 
-from literal_server import certificates
-from literal_server.certificates import union
+from literal_server import stamps
 from literal_server.purge import purge_at_once
+from literal_server.stamps import union
 from literal_server.tables import Step, ThreadWriter
 from tests.literal_server.wire import Wire, gql
 
@@ -80,10 +80,10 @@ def test_ranges_unite_alike_in_any_order(some: list[list[int]], chance: Any) -> 
 @example({"thread": "t", "told": {"w": [2**53, [[1, 2**53]]]}, "at": 1, "place": ["w", 1]})
 def test_any_json_is_read_as_a_stamp_or_as_none(given: Any) -> None:
     """Whatever a client sends, it is a stamp with sound numbers, or it is passed over."""
-    read = certificates.read(given)
+    read = stamps.read(given)
 
     if read is not None:
-        assert all(1 <= a <= b <= put <= certificates.LARGEST for put, some in read.told.values() for a, b in some)
+        assert all(1 <= a <= b <= put <= stamps.LARGEST for put, some in read.told.values() for a, b in some)
         assert read.place is None or read.place[0] in read.told
 
 
