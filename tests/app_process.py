@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pytest
@@ -61,11 +62,48 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Running(Protocol):
+    """A program that was started: what of `subprocess.Popen` is used here."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while it runs."""
+
+    def wait(self, seconds: float, /) -> int:
+        """Wait for the end and return the exit code."""
+
+    def send_signal(self, how: signal.Signals, /) -> None:
+        """Send it a signal, unless it has ended."""
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path, Path], Running]
+
+
+def launch(arguments: Sequence[str], env: Mapping[str, str], log: Path, folder: Path) -> Running:
+    """Start `python -m` with these arguments."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=folder,
+            env=env,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class AppProcess:
     """The app as a person starts it, on a free port with a data folder of its own."""
 
     def __init__(
-        self, data: Path, folder: Path = ROOT, watch: bool = False, settings: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        folder: Path = ROOT,
+        watch: bool = False,
+        settings: Mapping[str, str] | None = None,
+        launch: Launch = launch,
     ) -> None:
         self.data = data
         self.folder = folder
@@ -74,20 +112,13 @@ class AppProcess:
         self.log = data.parent / f"{data.name}-{self.port}.log"
         self._watch = ["-w"] if watch else []
         self._environment = clean_environment() | {"DATA_DIR": str(data), **(settings or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: Running | None = None
 
     def start(self) -> "AppProcess":
         """Start the app and wait until it answers; fail with its log when it ends first."""
-        command = [sys.executable, "-m", "chainlit", "run", "app.py", "--headless", *self._watch]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--port", str(self.port)],
-                cwd=self.folder,
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        arguments = ["chainlit", "run", "app.py", "--headless", *self._watch, "--port", str(self.port)]
+        self._process = self._launch(arguments, self._environment, self.log, self.folder)
         wait_until(self._answers, 60, lambda: f"The app did not start:\n{self.text()}")
         return self
 

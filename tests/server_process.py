@@ -5,14 +5,12 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.app_process import ROOT, clean_environment, free_port, wait_until
+from tests.app_process import ROOT, Launch, Running, clean_environment, free_port, launch, wait_until
 
 KEY = "key-of-the-tests"
 
@@ -20,25 +18,18 @@ KEY = "key-of-the-tests"
 class ServerProcess:
     """`python -m literal_server` on a free port with a data folder of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, launch: Launch = launch) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"{data.name}-{self.port}.log"
         settings = {"DATA_DIR": str(data), "PORT": str(self.port), "LITERAL_API_KEY": KEY}
         self._environment = clean_environment() | settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: Running | None = None
 
     def start(self) -> "ServerProcess":
         """Start the server and wait until it answers."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "literal_server"],
-                cwd=ROOT,
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = self._launch(["literal_server"], self._environment, self.log, ROOT)
         wait_until(self._answers, 60, lambda: f"The server did not start:\n{self.log.read_text()}")
         return self
 

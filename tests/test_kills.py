@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from recording.history import apart
 from recording.outbox_store import FILE_NAME
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
+from tests.preloaded import Preloaded
 from tests.server_process import KEY, Relay, ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -161,14 +162,23 @@ def note(what: str, kills: dict[str, int], counts: dict[str, int], began: float,
     print(json.dumps({"test": what, "seed": SEED, "kills": kills, "turns": counts, "seconds": seconds, **more}))
 
 
-async def test_app_and_server_are_killed_and_the_network_is_cut(
-    start_app: Callable[..., AppProcess], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def preloaded() -> Iterator[Preloaded]:
+    """The libraries, imported once for all the starts."""
+    process = Preloaded()
+    yield process
+    process.close()
+
+
+async def test_app_and_server_are_killed_and_the_network_is_cut(tmp_path: Path, preloaded: Preloaded) -> None:
     """App, server or both end by SIGKILL at random moments, connections are cut: nothing is lost or stored twice."""
     chance, ledger, began = random.Random(SEED), Ledger(), time.monotonic()  # noqa: S311 - to be repeated
-    server = await asyncio.to_thread(ServerProcess(tmp_path / "server").start)
+    server = ServerProcess(tmp_path / "server", preloaded.launch)
+    await asyncio.to_thread(server.start)
     relay = await Relay(server.port, chance).start()
-    app = await asyncio.to_thread(start_app, LITERAL_API_URL=relay.url, LITERAL_API_KEY=KEY, **QUICK)
+    settings = {"LITERAL_API_URL": relay.url, "LITERAL_API_KEY": KEY, **QUICK}
+    app = AppProcess(tmp_path / "app", settings=settings, launch=preloaded.launch)
+    await asyncio.to_thread(app.start)
     kills = {"app": 0, "server": 0, "both": 0}
     try:
         for number in range(KILLS):
@@ -189,6 +199,7 @@ async def test_app_and_server_are_killed_and_the_network_is_cut(
         counts = await asyncio.to_thread(check, LiteralAPI(api_key=KEY, url=server.url), ledger)
     finally:
         relay.close()
+        await asyncio.to_thread(app.stop)
         await asyncio.to_thread(server.stop)
 
     note("separate server", kills, counts, began, cuts=relay.cuts)
@@ -196,18 +207,22 @@ async def test_app_and_server_are_killed_and_the_network_is_cut(
     assert counts["failed"] == counts["cancelled"] == 0
 
 
-async def test_the_app_with_its_own_server_is_killed(start_app: Callable[..., AppProcess]) -> None:
+async def test_the_app_with_its_own_server_is_killed(tmp_path: Path, preloaded: Preloaded) -> None:
     """The same with the server inside the app: both die at once, and both come back."""
     chance, ledger, began = random.Random(SEED + 1), Ledger(), time.monotonic()  # noqa: S311 - to be repeated
-    app = await asyncio.to_thread(start_app, **QUICK)
-    for _ in range(max(1, KILLS // 3)):
-        asking = await one_round(app, chance, ledger)
-        await asyncio.to_thread(app.stop, signal.SIGKILL)
-        await asyncio.to_thread(app.start)
-        await asyncio.gather(*asking)
-    await asyncio.to_thread(all_sent, app)
-    key = (app.data / "literal-api-key").read_text().strip()
-    counts = await asyncio.to_thread(check, LiteralAPI(api_key=key, url=f"{app.url}/literal"), ledger)
+    app = AppProcess(tmp_path / "app", settings=QUICK, launch=preloaded.launch)
+    await asyncio.to_thread(app.start)
+    try:
+        for _ in range(max(1, KILLS // 3)):
+            asking = await one_round(app, chance, ledger)
+            await asyncio.to_thread(app.stop, signal.SIGKILL)
+            await asyncio.to_thread(app.start)
+            await asyncio.gather(*asking)
+        await asyncio.to_thread(all_sent, app)
+        key = (app.data / "literal-api-key").read_text().strip()
+        counts = await asyncio.to_thread(check, LiteralAPI(api_key=key, url=f"{app.url}/literal"), ledger)
+    finally:
+        await asyncio.to_thread(app.stop)
 
     note("embedded server", {"app": max(1, KILLS // 3)}, counts, began)
     assert counts["failed"] == counts["cancelled"] == 0
