@@ -52,7 +52,7 @@ async def take(
             one.covered += covered
             if stamp.at is not None:
                 one.skew = _least(one.skew, received - stamp.at)
-        if step_id is not None and (step := await rows.find(session, Step, project, step_id)) is not None:
+        if step_id is not None and (step := await rows.find_to_change(session, project, step_id)) is not None:
             _place(step, stamp)
     if heard:
         await _store(session, project, heard, received)
@@ -81,7 +81,7 @@ async def _store(session: AsyncSession, project: str, heard: Mapping[tuple[str, 
             row.covered = covered
 
 
-def _place(step: Step, stamp: Stamp) -> None:
+def _place(step: Step | rows.NewStep, stamp: Stamp) -> None:
     """Give a step its place among those of its writer: the first writer heard of it, and the lowest of its numbers."""
     writer, number = stamp.place or (next(iter(stamp.told)), None)
     if step.writer is None or (step.sequence is None and number is not None):

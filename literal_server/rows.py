@@ -54,6 +54,8 @@ class NewStep:
     generation: dict[str, Any] | None = None
     stamps: dict[str, Any] | None = None
     payloads: dict[str, Any] | None = None
+    writer: str | None = None
+    sequence: int | None = None
 
 
 _STEPS = cast(Table, Step.__table__)
@@ -71,6 +73,12 @@ async def find(session: AsyncSession, kind: type[Kind], project: str, identity: 
             known[key] = await session.get(kind, (project, identity))
     found: Kind | None = known[key]
     return found
+
+
+async def find_to_change(session: AsyncSession, project: str, identity: str) -> Step | NewStep | None:
+    """Answer a step with this id as `find` does, a new one as it is before it is stored."""
+    known = session.info.get((Step, project, identity))
+    return known if isinstance(known, NewStep) else await find(session, Step, project, identity)
 
 
 async def find_ahead(session: AsyncSession, project: str, step_ids: Sequence[str]) -> None:

@@ -73,16 +73,22 @@ async def account(
         return
     after = share(step)
     old = before.share if before.thread_id is not None else Share()
+    # A mapped attribute is dear to set, and most of what a step adds is nothing.
     for name in Share.__dataclass_fields__:
-        setattr(thread, name, getattr(thread, name) + getattr(after, name) - getattr(old, name))
-    thread.cost = round(thread.cost, COST_DIGITS)
+        if added := getattr(after, name) - getattr(old, name):
+            setattr(thread, name, round(getattr(thread, name) + added, COST_DIGITS))
     times = [moment for moment in (step.start_time, step.end_time) if moment is not None]
     if step.deleted_at is None and times:
         # A thread without times bears the moment it was made; the first time of a step replaces that.
         has_times = thread.first_start is not None or thread.last_end is not None
-        thread.last_activity = max(*times, thread.last_activity) if has_times else max(times)
-        thread.first_start = chosen(min, thread.first_start, step.start_time)
-        thread.last_end = chosen(max, thread.last_end, step.end_time)
+        _advance(thread, "last_activity", max(*times, thread.last_activity) if has_times else max(times))
+        _advance(thread, "first_start", chosen(min, thread.first_start, step.start_time))
+        _advance(thread, "last_end", chosen(max, thread.last_end, step.end_time))
+
+
+def _advance(thread: Thread, name: str, moment: int | None) -> None:
+    if getattr(thread, name) != moment:
+        setattr(thread, name, moment)
 
 
 async def recount(session: AsyncSession, thread: Thread) -> None:

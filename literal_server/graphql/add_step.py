@@ -12,7 +12,9 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
+    ExecutionResult,
     FieldNode,
+    GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -21,7 +23,7 @@ from graphql import (
     print_ast,
 )
 
-from literal_server import clock, ingest, rows
+from literal_server import clock, ingest
 from literal_server.errors import Refused
 from literal_server.graphql.context import Context, check_ids
 from literal_server.ingest import StepReport
@@ -120,25 +122,31 @@ class AddStep:
         except (KeyError, ValueError):
             return None
 
-    async def take_in(self, context: Context, reports: Sequence[StepReport]) -> dict[str, Any]:
-        """Take in the reports one by one, and answer the data of the document; a refusal is told in its place."""
-        outcomes = [await _take_in(context, report) for report in reports]
-        await rows.flush(context.session)
-        return {
-            root.key: {name: outcome[name] for name in root.selection}
-            for root, outcome in zip(self.roots, outcomes, strict=True)
-        }
+    async def take_in(self, reports: Sequence[StepReport], context: Context) -> ExecutionResult:
+        """Take in the reports one by one; a refusal is told in its place, a fault of ours ends the batch.
+
+        New steps are stored with the next `rows.flush`.
+        """
+        data = {}
+        for root, report in zip(self.roots, reports, strict=True):
+            try:
+                outcome = await _take_in(context, report)
+            except Exception as error:  # noqa: BLE001 - told as graphql-core tells what a resolver raises
+                return ExecutionResult(None, [GraphQLError(str(error), path=[root.key], original_error=error)])
+            data[root.key] = {name: outcome[name] for name in root.selection}
+        return ExecutionResult(data)
 
 
 async def _take_in(context: Context, report: StepReport) -> dict[str, Any]:
-    began, refusal = time.perf_counter(), None
+    began, outcome, refusal = time.perf_counter(), "error", None
     try:
         check_ids(vars(report), context.settings.max_id_length)
         await ingest.ingest_one_of_batch(context.session, context.project, report, context.environment)
+        outcome = "ok"
     except Refused as refused:
-        refusal = str(refused)
-    outcome = "ok" if refusal is None else "refused"
-    context.operations.append((_FIELD, outcome, time.perf_counter() - began))
+        outcome, refusal = "refused", str(refused)
+    finally:
+        context.operations.append((_FIELD, outcome, time.perf_counter() - began))
     return {"ok": refusal is None, "message": refusal}
 
 

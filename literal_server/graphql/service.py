@@ -4,8 +4,9 @@ import inspect
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,12 @@ class Caller:
     client_name: str | None = None
 
 
+_Work = Callable[[Context], Awaitable[ExecutionResult]]
+
+
 @dataclass(frozen=True)
 class _Known:
-    """A document as it was parsed: with what it does where that is to take in steps, or with what is wrong with it."""
+    """A document as it was parsed, and what it does where that is to take in steps and nothing else."""
 
     document: DocumentNode
     add_step: AddStep | None = None
@@ -108,62 +112,50 @@ class GraphService:
             return refusal("The document is nested too deeply.")
         if isinstance(known, list):
             return {"errors": [_words(error) for error in known]}
-        if known.add_step is not None and (taken := await self._add_steps(known.add_step, variables, caller)):
-            return taken
-        document = known.document
-        operation = get_operation_ast(document)
+        operation = get_operation_ast(known.document)
         if operation is None:
             return refusal("A document holds exactly one operation.")
-        result = await self._run(document, operation, variables, caller)
+        result = await self._run(known, operation, variables, caller)
         errors = [_words(error) for error in result.errors or ()]
         return {"data": result.data, "errors": errors} if errors else {"data": result.data}
 
-    async def _add_steps(
-        self, document: AddStep, variables: Mapping[str, Any], caller: Caller
-    ) -> dict[str, Any] | None:
-        """Take in a batch of steps and answer as executing the document does; None where that has to be done."""
-        reports = document.reports(variables)
-        if reports is None:
-            return None
-        operations: list[Operation] = []
-        try:
-            async with self._database.writing() as session:
-                await rows.find_ahead(session, caller.project, [report.id for report in reports])
-                try:
-                    data = await document.take_in(self._context(session, caller, operations), reports)
-                except Exception as error:  # a fault of ours: met again where it is executed, it is told there
-                    raise _Undo from error
-        except _Undo:
-            return None
-        self._metrics.count_operations(operations, stored=True)
-        return {"data": data}
-
     async def _run(
-        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
+        self, known: _Known, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
     ) -> ExecutionResult:
         operations: list[Operation] = []
+        in_general = partial(self._execute, known.document, variables)
         if operation.operation is OperationType.MUTATION:
-            result, stored = await self._write(document, variables, caller, operations)
+            reports = known.add_step.reports(variables) if known.add_step is not None else None
+            if known.add_step is not None and reports is not None:
+                work, ids = partial(known.add_step.take_in, reports), [report.id for report in reports]
+            else:
+                work, ids = in_general, _steps_of_batch(variables, self._settings.max_batch)
+            result, stored = await self._write(work, ids, variables, caller, operations)
         else:
             async with self._database.reading() as session:
-                context = self._context(session, caller, operations)
-                result, stored = await self._execute(document, variables, context), True
+                result, stored = await in_general(self._context(session, caller, operations)), True
         self._metrics.count_operations(operations, stored=stored)
         return result
 
     async def _write(
-        self, document: DocumentNode, variables: Mapping[str, Any], caller: Caller, operations: list[Operation]
+        self,
+        work: _Work,
+        step_ids: Sequence[str],
+        variables: Mapping[str, Any],
+        caller: Caller,
+        operations: list[Operation],
     ) -> tuple[ExecutionResult, bool]:
         result, received = ExecutionResult(), clock.now()
         try:
             async with self._database.writing() as session:
-                await rows.find_ahead(session, caller.project, _steps_of_batch(variables, self._settings.max_batch))
-                result = await self._execute(document, variables, self._context(session, caller, operations))
+                await rows.find_ahead(session, caller.project, step_ids)
+                result = await work(self._context(session, caller, operations))
                 if any(is_unexpected(error) for error in result.errors or ()):
                     raise _Undo
                 if "stamp_0" in variables:
                     stored = _stamps_of_stored(variables, result)
                     await certificates.take(session, caller.project, stored, received=received)
+                await rows.flush(session)
         except _Undo:
             return ExecutionResult(None, result.errors), False
         return result, True
