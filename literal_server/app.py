@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from literal_server import auth, health, keys, payloads, purge, rest, rest_files
-from literal_server.dashboard import deleted, pages, review, sign_in
+from literal_server import auth, health, keys, payloads, purge, rest, rest_files, search
+from literal_server.dashboard import deleted, listing, pages, review, sign_in
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -34,7 +34,7 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     Lock the data folder first (`lock_data_folder`).
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
-    routes += [*sign_in.routes(), *deleted.routes(), *review.routes(), *pages.routes()]
+    routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *review.routes(), *pages.routes()]
     metrics = Metrics()
     app = Starlette(
         routes=routes,
@@ -52,7 +52,8 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
     @asynccontextmanager
     async def opened(app: Starlette) -> AsyncIterator[None]:
         make_data_folder(settings.data_dir)
-        database = Database(settings.database_path, metrics.writer_wait.observe, payloads.session_info(settings))
+        stores = payloads.session_info(settings) | search.session_info(settings)
+        database = Database(settings.database_path, metrics.writer_wait.observe, stores)
         try:
             await database.migrate()
             async with database.writing() as session:
@@ -62,10 +63,12 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
             files = FileStore(settings.files_dir, file_secret(settings))
             graph = GraphService(database, settings, files, metrics)
             app.state.api = rest.Api(database, graph, ring, settings, files, project)
-            async with ring.following(database), purge.in_rounds(database, settings):
+            app.state.search = follower = search.Follower(database)
+            async with ring.following(database), follower.following(), purge.in_rounds(database, settings):
                 yield
         finally:
             await database.close()
+            stores[search.INDEX].close()
 
     return opened
 

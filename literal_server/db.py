@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +14,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     LargeBinary,
+    Select,
     SQLColumnExpression,
     Text,
+    case,
     cast,
     event,
     exists,
@@ -26,6 +29,8 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -195,6 +200,25 @@ def any_of(json_list: SQLColumnExpression[Any], values: Sequence[Any]) -> Column
     """Say in SQL that a JSON list holds at least one of the values."""
     item = func.json_each(json_list).table_valued("value")
     return exists(select(1).select_from(item).where(item.c.value.in_(values)))
+
+
+def last_number(table: str) -> Select[int]:
+    """Select the last number that was given out as a key of the table, of a row that is there or not."""
+    sequence = sql_table("sqlite_sequence", sql_column("name"), sql_column("seq", BigInteger))
+    return select(sequence.c.seq).where(sequence.c.name == table)
+
+
+def last_message(generation: SQLColumnExpression[Any]) -> ColumnElement[Any]:
+    """Answer in SQL the JSON of what the last message to a model says, null where there is none."""
+    whole, place = cast(generation, Text), "$.messages[#-1].content"
+    found = func.nullif(func.json_quote(func.json_extract(whole, place)), "null")
+    return case((func.json_valid(whole) == 1, found))  # a number beyond all bounds is no JSON to SQLite
+
+
+def one_of(expression: SQLColumnExpression[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """Say in SQL that the expression is one of the values, of which there may be more than a statement can bind."""
+    item = func.json_each(json_text.dumps(list(values))).table_valued("value")
+    return expression.in_(select(item.c.value))
 
 
 def any_member(json_list: SQLColumnExpression[Any]) -> ColumnElement[bool]:

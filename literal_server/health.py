@@ -19,6 +19,7 @@ from literal_server.db import Database
 from literal_server.guard import ASGIApp, Message, Receive, Scope, Send, is_local_request
 from literal_server.metrics import Metrics
 from literal_server.rest import JsonResponse, header
+from literal_server.search import Follower
 from literal_server.settings import ServerSettings
 
 requests = logging.getLogger("literal_server.requests")
@@ -27,9 +28,11 @@ requests = logging.getLogger("literal_server.requests")
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 
 
-async def health(_request: Request) -> Response:
-    """`GET /health`: the process lives."""
-    return JsonResponse({"status": "ok"})
+async def health(request: Request) -> Response:
+    """`GET /health`: the process lives; with how many seconds full text search may be behind, once it is open."""
+    follower: Follower | None = getattr(request.app.state, "search", None)
+    behind = {} if follower is None else {"searchLagSeconds": round(follower.lag, 3)}
+    return JsonResponse({"status": "ok", **behind})
 
 
 async def ready(request: Request) -> Response:
@@ -64,7 +67,7 @@ async def metrics(request: Request) -> Response:
     api = request.app.state.api
     if not _may_read_metrics(request, api.settings):
         return PlainTextResponse("For this machine, or with METRICS_TOKEN as bearer token.\n", 403)
-    text = await request.app.state.metrics.text(api.database, api.settings.database_path)
+    text = await request.app.state.metrics.text(api.database, api.settings.database_path, request.app.state.search)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

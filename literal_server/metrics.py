@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from sqlalchemy import func, select
 
 from literal_server.db import Database
+from literal_server.search import Follower
 from literal_server.tables import Step, Thread
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -48,6 +49,13 @@ class Metrics:
         )
         self.threads = Gauge("literal_threads", "Threads stored, deleted ones too.", registry=self.registry)
         self.steps = Gauge("literal_steps", "Steps stored, deleted ones too.", registry=self.registry)
+        self.search_lag = Gauge(
+            "literal_search_lag_seconds", "Age of the oldest change that full text search may not know yet.",
+            registry=self.registry,
+        )  # fmt: skip
+        self.search_waiting = Gauge(
+            "literal_search_waiting", "Changes that full text search has not taken in.", registry=self.registry
+        )
         self._counted_at = -_COUNT_EVERY_SECONDS
 
     def count_request(self, endpoint: str, status: int, seconds: float) -> None:
@@ -64,8 +72,10 @@ class Metrics:
             if field == "ingestStep" and told == "ok":
                 self.ingested.inc()
 
-    async def text(self, database: Database, path: Path) -> bytes:
+    async def text(self, database: Database, path: Path, search: Follower) -> bytes:
         """Answer everything in Prometheus's text form."""
+        self.search_lag.set(search.lag)
+        self.search_waiting.set(search.waiting)
         self.writer_queue.set(database.waiting)
         self.database_bytes.set(sum(_size(path.with_name(path.name + ending)) for ending in ("", "-wal")))
         if time.monotonic() - self._counted_at >= _COUNT_EVERY_SECONDS:

@@ -38,7 +38,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """Rows in order with a cursor for each, and what lies around them; `total` counts the whole list."""
+    """Rows in order with a cursor for each, and what lies around them; `total` counts the whole list, if asked to."""
 
     rows: Sequence[Row]
     cursors: Sequence[str]
@@ -48,12 +48,20 @@ class Page(Generic[Row]):
 
 
 async def read_page(
-    session: AsyncSession, statement: Select[Row], order: Order, request: PageRequest, settings: ServerSettings
+    session: AsyncSession,
+    statement: Select[Row],
+    order: Order,
+    request: PageRequest,
+    settings: ServerSettings,
+    *,
+    counted: bool = True,
 ) -> Page[Row]:
-    """Read one page of a statement that selects one entity. Raises Refused for a cursor that is none of ours."""
-    total = await session.scalar(
-        select(func.count()).select_from(statement.with_only_columns(order.identity).subquery())
-    )
+    """Read one page of a statement that selects one entity. Raises Refused for a cursor that is none of ours.
+
+    To count, all of the list is looked at: where it is not `counted`, the total is 0.
+    """
+    rows = select(func.count()).select_from(statement.with_only_columns(order.identity).subquery())
+    total = await session.scalar(rows) if counted else 0
     backward = request.first is None and (request.last is not None or (request.before and not request.after))
     size = _size(request.last if backward else request.first, settings)
     keys = tuple_(order.expression, order.identity)

@@ -70,9 +70,10 @@ class PayloadStore:
             draft.replace(path)
         return digest
 
-    def read(self, row: Step | Thread, digest: str) -> bytes:
-        """Read a file. Blocks: call it in a thread."""
-        return (self.folder_of(row) / f"{digest}.json").read_bytes()
+    def read(self, row: Step | Thread, digest: str, most: int = -1) -> bytes:
+        """Read a file, or so many bytes of it at the most. Blocks: call it in a thread."""
+        with (self.folder_of(row) / f"{digest}.json").open("rb") as file:
+            return file.read(most)
 
     def remove(self, rows: Iterable[Step | Thread]) -> None:
         """Remove the files of rows for good. Blocks: call it in a thread."""
@@ -145,6 +146,19 @@ async def read_one(session: AsyncSession, row: Step | Thread, name: str) -> byte
     if store is None or reference is None:
         return None
     return await _content(store, row, reference["digest"])
+
+
+async def beginning(session: AsyncSession, row: Step | Thread, name: str, characters: int) -> str | None:
+    """Answer the first characters of the JSON of a value that lies in a file, None when none of this name does."""
+    store: PayloadStore | None = session.info.get(STORE)
+    reference = (row.payloads or {}).get(name)
+    if store is None or reference is None:
+        return None
+    try:
+        content = await asyncio.to_thread(store.read, row, reference["digest"], 4 * characters)
+    except OSError:  # its preview is in the row
+        return None
+    return content.decode("utf-8", "ignore")[:characters]
 
 
 async def _content(store: PayloadStore, row: Step | Thread, digest: str) -> bytes | None:

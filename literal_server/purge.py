@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
-from literal_server import clock, files, payloads, rows
+from literal_server import clock, files, payloads, rows, search
 from literal_server.db import Database
 from literal_server.files import FileStore
 from literal_server.review_tables import Comment
@@ -62,6 +62,8 @@ async def purge(database: Database, *, before: int | None = None) -> Counter[str
         if not some:
             break
         gone += some
+    if gone:
+        await search.forget_purged(database)
     await database.forget_deleted()
     return gone
 

@@ -3,10 +3,13 @@
     errors > 0 and tokens > 20000
     tool = "get_current_weather" and tool.error
     not (user = ada or score["user-feedback"] < 1)
+    refund "San Francisco" and errors > 0
 
-What the names mean in the database is for `thread_query.py`.
+Words that stand for themselves are looked for in all that was said. What the names mean in the database is for
+`thread_query.py`.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +24,14 @@ MOST_CONDITIONS = 50
 _GRAMMAR = r"""
 ?start: either
 ?either: both ("or"i both)*
-?both: single ("and"i single)*
+?both: single (AND? single)*
 ?single: "not"i single -> negation
     | "(" either ")" -> group
     | condition
-condition: field [OPERATOR value]
-    | field "in"i "(" value ("," value)* ")" -> one_of
+condition: field OPERATOR value
+    | field IN "(" value ("," value)* ")" -> one_of
+    | field -> alone
+    | (STRING | SPAN | NUMBER | WORD) -> said
 field: NAME ["[" (STRING | WORD) "]"] ["." (ATTRIBUTE | STRING)]
 ?value: STRING -> text
     | SPAN -> span
@@ -34,12 +39,14 @@ field: NAME ["[" (STRING | WORD) "]"] ["." (ATTRIBUTE | STRING)]
     | WORD -> word
 
 OPERATOR: "!=" | "!~" | ">=" | "<=" | "=" | "~" | ">" | "<"
-NAME: /(?!(and|or|not|in)\b)[a-z_]+/i
+AND: "and"i
+IN.2: /in(?=\s*\()/i
+NAME.1: /(?!(and|or|not)\b)[a-z_]+(?![\w@:+-])/i
 ATTRIBUTE: /[\w-]+/
 STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/
 SPAN.3: /[+-]?\d+(\.\d+)?(ms|s|m|h|d|w)(?![\w-])/
 NUMBER.2: /[+-]?\d+(\.\d+)?([eE][+-]?\d+)?(?![\w:.-])/
-WORD: /(?!(and|or|not|in)\b)[\w@][\w@.:+-]*/i
+WORD: /(?!(and|or|not)\b)[\w@][\w@.:+-]*/i
 
 %import common.WS
 %ignore WS
@@ -57,7 +64,11 @@ _WORDS = {
     "OR": "or",
     "AND": "and",
     "NOT": "not",
+    "WORD": "a word",
 }
+
+
+_SIGNS = re.compile(r"""[=~<>()\[\]"]|\b(and|or|not)\s*$""", re.IGNORECASE)
 
 
 class QueryError(Refused):
@@ -101,6 +112,22 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """Something to look for in what was said: a word by its beginning or, where `exact`, the text as it stands."""
+
+    text: str
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """All of these terms stand in one and the same message or step."""
+
+    terms: tuple[Term, ...]
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Both:
     """All of the parts hold."""
 
@@ -121,7 +148,7 @@ class Negation:
     part: "Query"
 
 
-Query = Condition | Both | Either | Negation
+Query = Condition | Words | Both | Either | Negation
 
 
 class _Builder(Transformer[Token, Query]):
@@ -130,8 +157,9 @@ class _Builder(Transformer[Token, Query]):
     def either(self, parts: list[Query]) -> Query:
         return Either(tuple(parts))
 
-    def both(self, parts: list[Query]) -> Query:
-        return Both(tuple(parts))
+    def both(self, parts: list[Query | Token]) -> Query:
+        found = _side_by_side(parts)
+        return found[0] if len(found) == 1 else Both(tuple(found))
 
     def negation(self, parts: list[Query]) -> Query:
         return Negation(parts[0])
@@ -141,10 +169,16 @@ class _Builder(Transformer[Token, Query]):
 
     def condition(self, parts: list[Any]) -> Query:
         field, operator, value = parts
-        return Condition(field, operator and str(operator), value)
+        return Condition(field, str(operator), value)
+
+    def alone(self, parts: list[Any]) -> Query:
+        return Condition(parts[0])
+
+    def said(self, parts: list[Token]) -> Query:
+        return Words((Term(_plain(parts[0]) or "", exact=parts[0].type == "STRING"),), parts[0].start_pos or 0)
 
     def one_of(self, parts: list[Any]) -> Query:
-        field, *values = parts
+        field, _, *values = parts
         return Condition(field, "in", values)
 
     def field(self, parts: list[Token | None]) -> Field:
@@ -167,6 +201,35 @@ class _Builder(Transformer[Token, Query]):
         return Span(float(digits) * SECONDS[parts[0][len(digits) :]])
 
 
+def _side_by_side(parts: Sequence[Query | Token]) -> list[Query]:
+    """Answer the parts of an `and`; words with nothing between them become one part, field names among them too."""
+    found: list[Query] = []
+    follows = False
+    for part in parts:
+        if isinstance(part, Token):
+            follows = False
+            continue
+        asks = isinstance(part, Condition) and part.field.attribute is not None
+        words = None if asks else bare_words(part)
+        if words is not None and follows:
+            before = bare_words(found[-1]) or words
+            found[-1] = Words((*before.terms, *words.terms), before.place)
+        else:
+            found.append(part)
+        follows = words is not None
+    return found
+
+
+def bare_words(part: Query) -> Words | None:
+    """Read what stands there as words to look for; None where it asks something of a field."""
+    if isinstance(part, Words):
+        return part
+    if not isinstance(part, Condition) or part.operator is not None or part.field.key is not None:
+        return None
+    name = ".".join(filter(None, (part.field.name, part.field.attribute)))
+    return Words((Term(name),), part.field.place)
+
+
 def _plain(token: Token | None) -> str | None:
     """Return what a token says: a text without its quotes, in which a backslash lets the next character stand."""
     if token is None or token.type != "STRING":
@@ -183,13 +246,25 @@ def parse(text: str) -> Query:
     if len(text) > MOST_CHARACTERS:
         raise QueryError(f"A filter has at most {MOST_CHARACTERS:,} characters.", MOST_CHARACTERS)
     try:
-        query: Query = _Builder().transform(_PARSER.parse(text))
+        query = _read(text)
         if _count(query) > MOST_CONDITIONS:
             raise QueryError(f"A filter has at most {MOST_CONDITIONS} conditions.", len(text))
     except UnexpectedInput as error:
         raise _mistake(error, text) from error
     except RecursionError as error:
         raise QueryError("The filter is nested too deeply.", 0) from error
+    return query
+
+
+def _read(text: str) -> Query:
+    try:
+        query: Query = _Builder().transform(_PARSER.parse(text))
+    except UnexpectedInput:
+        words = text.split()
+        # What has no sign of a filter in it is a sentence, with whatever marks are in it: What's the weather?
+        if not words or _SIGNS.search(text):
+            raise
+        return Words(tuple(map(Term, words)))
     return query
 
 
@@ -213,6 +288,8 @@ def _count(query: Query) -> int:
     match query:
         case Condition():
             return 1
+        case Words(terms):
+            return len(terms)
         case Negation(part):
             return _count(part)
         case Both(parts) | Either(parts):

@@ -61,6 +61,11 @@ class ServerSettings(Limits):
         """The SQLite file in the data folder."""
         return self.data_dir / "literal.db"
 
+    @property
+    def search_path(self) -> Path:
+        """The SQLite file of the full text index, which is made anew from the other one when it is missing."""
+        return self.data_dir / "search.db"
+
 
 def explain(error: ValidationError) -> str:
     """Say which settings are wrong and why, in a line without pydantic's own words about itself."""

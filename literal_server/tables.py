@@ -6,7 +6,7 @@ What lists sort, filter or add up is a column; what is only shown is JSON.
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Dialect, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Dialect, Index, Integer, MetaData, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -441,3 +441,16 @@ class PurgedId(Base):
     project_id: Mapped[str] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(primary_key=True)
     deleted_at: Mapped[int]
+
+
+class SearchChange(Base):
+    """A note by a trigger that a step or the name of a thread has changed, for the index of full text to take in."""
+
+    __tablename__ = "search_changes"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - read once; no number is given out twice
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    project_id: Mapped[str]
+    kind: Mapped[str]
+    owner: Mapped[str]
+    at: Mapped[int]

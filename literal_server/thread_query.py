@@ -1,7 +1,7 @@
 """What the fields of the query language mean: a query about threads becomes one SQL condition with bound values."""
 
 import operator as operators
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from literal_server.query_language import (
     Query,
     QueryError,
     Span,
+    Words,
+    bare_words,
     parse,
 )
 from literal_server.tables import Participant, Score, Step, Thread
@@ -212,17 +214,52 @@ _USER = (
 )
 
 
-def condition(text: str, now: int, live_since: int) -> SQL:
+_NAMES = {*thread_fields(0, 0), *STEPS, "score", "metadata"}
+
+
+def read(text: str) -> Query:
+    """Read a query; a word that stands alone and is no field is one to look for. Raises QueryError."""
+    return _with_words(parse(text))
+
+
+def _with_words(query: Query) -> Query:
+    match query:
+        case Negation(part):
+            return Negation(_with_words(part))
+        case Either(parts):
+            return Either(tuple(map(_with_words, parts)))
+        case Both(parts):
+            return Both(tuple(map(_with_words, parts)))
+        case Condition(field) if field.name not in _NAMES:
+            return bare_words(query) or query
+    return query
+
+
+def words_of(query: Query) -> Iterator[Words]:
+    """Yield what a query looks for in all that was said."""
+    match query:
+        case Words():
+            yield query
+        case Negation(part):
+            yield from words_of(part)
+        case Either(parts) | Both(parts):
+            for part in parts:
+                yield from words_of(part)
+
+
+def condition(query: Query, now: int, live_since: int, found: Mapping[Words, Iterable[str]]) -> SQL:
     """Turn a query into a condition on the table of threads; `now` is what spans such as -7d reach back from.
 
-    Moments are microseconds. Raises QueryError, which names the place of the mistake.
+    Moments are microseconds; `found` has the ids of the threads in which the words of the query stand.
+    Raises QueryError, which names the place of the mistake.
     """
-    return _Compiler(thread_fields(now, live_since)).compile(parse(text))
+    return _Compiler(thread_fields(now, live_since), found).compile(query)
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiler:
     fields: Mapping[str, _Kind]
+    found: Mapping[Words, Iterable[str]]
 
     def compile(self, query: Query) -> SQL:
         match query:
@@ -232,6 +269,8 @@ class _Compiler:
                 return or_(*map(self.compile, parts))
             case Both(parts):
                 return and_(*self._together(parts))
+            case Words():
+                return db.one_of(Thread.id, self.found[query])
             case Condition():
                 return and_(*self._together([query]))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, fields, filters, paging, participants, payloads, rows, totals
@@ -120,9 +120,8 @@ async def list_page(
     given_filters: Sequence[Mapping[str, Any]] | None = None,
     given_order: Mapping[str, Any] | None = None,
     anchor: int | None = None,
-    condition: ColumnElement[bool] | None = None,
 ) -> paging.Page[Thread]:
-    """Read one page of the living threads, of those under a `condition` if there is one. Raises Refused.
+    """Read one page of the living threads. Raises Refused.
 
     `anchor` (microseconds) leaves out those made after that moment.
     """
@@ -131,7 +130,6 @@ async def list_page(
         Thread.deleted_at.is_(None),
         *filters.conditions(fields.THREADS, given_filters),
         *([Thread.created_at <= anchor] if anchor is not None else []),
-        *([condition] if condition is not None else []),
     )
     order = filters.order_by(fields.THREAD_ORDERS, Thread.id, given_order)
     page = await paging.read_page(session, query, order, request, settings)

@@ -17,8 +17,6 @@ from literal_server.auth import Authenticate, Visitor
 from literal_server.dashboard import player, sides, text, timeline, views
 from literal_server.errors import Refused
 from literal_server.guard import is_from_own_page
-from literal_server.paging import PageRequest
-from literal_server.query_language import QueryError
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
@@ -30,26 +28,6 @@ READINGS = {
     "player": "Player",
     "raw": "Raw",
 }
-VIEWS = {
-    "All": "",
-    "Errors": "errors",
-    "Thumbs down": 'score["user-feedback"] < 1',
-    "Running": "live",
-    "Last 24 hours": "active > -24h",
-}
-EXAMPLES = {
-    "errors > 0 and tokens > 20000": "something failed, and it was long",
-    'tool = "get_current_weather" and tool.error': "this tool failed: both are said of one and the same step",
-    "tool.duration > 5s": "a tool took longer; ms, s, m, h, d and w are known",
-    'model ~ "gpt" and not live': "a model whose name holds this answered, and all is over",
-    'score["user-feedback"] < 1 or score.comment ~ "wrong"': "somebody was not content",
-    "user = ada@example.org and active > -7d": "one person's conversations of the last week",
-    'tag in (paid, "first time") and created < 2026-02-01': "by tags, from before a day",
-    'metadata.release != "1.2" and turns > 3': "by what the client recorded with it",
-    'step.output ~ "refund"': "any step that gave this back",
-}
-"""What the help below the filter shows; a test asks the server each of them."""
-
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -103,7 +81,6 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/", behind_door(_home)),
         Route("/projects/{project}", behind_door(_home)),
-        Route("/projects/{project}/logs/threads", behind_door(_threads)),
         Route("/projects/{project}/logs/threads/{thread:path}", behind_door(_thread)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
@@ -172,22 +149,6 @@ async def _home(request: Request) -> Response:
     return RedirectResponse(f"{root_of(request)}/projects/{quote(project_of(request), safe='')}/logs/threads", 307)
 
 
-async def _threads(request: Request) -> Response:
-    api = request.app.state.api
-    after, before = request.query_params.get("after"), request.query_params.get("before")
-    wanted = PageRequest(last=PAGE_SIZE, before=before) if before else PageRequest(first=PAGE_SIZE, after=after)
-    query = request.query_params.get("q", "").strip()
-    shown = {"query": query, "views": VIEWS, "examples": EXAMPLES, "address": _address(request), "mistake": None}
-    try:
-        async with api.database.reading() as session:
-            page = await views.list_lines(
-                session, project_of(request), api.settings, wanted, query, clock.now(), owner=owner_of(request)
-            )
-    except QueryError as mistake:
-        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
-    return render(request, "threads.html", shown | {"page": page})
-
-
 async def _thread(request: Request) -> Response:
     api = request.app.state.api
     thread_id = request.path_params["thread"]
@@ -233,9 +194,3 @@ def root_of(request: Request) -> str:
     """Return the path that links begin with: where the application is mounted, or what a proxy takes off."""
     api = getattr(request.app.state, "api", None)
     return str(request.scope.get("root_path", "")).rstrip("/") or (api.settings.mounted_at.rstrip("/") if api else "")
-
-
-def _address(request: Request) -> str:
-    public = request.app.state.api.settings.public_url
-    own = f"{request.url.scheme}://{request.url.netloc}"
-    return (public.rstrip("/") if public else own) + root_of(request)

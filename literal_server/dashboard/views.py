@@ -6,21 +6,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import (
-    certificates,
-    clock,
-    files,
-    generations,
-    json_text,
-    paging,
-    reviews,
-    steps,
-    thread_query,
-    threads,
-)
+from literal_server import certificates, clock, files, generations, json_text, reviews, steps, threads
 from literal_server.certificates import Certificate
 from literal_server.review_tables import Comment
-from literal_server.settings import ServerSettings
 from literal_server.steps import FullStep
 from literal_server.tables import Attachment, Score, Thread
 
@@ -196,31 +184,6 @@ class ThreadPage:
     def replaced_turns(self) -> int:
         """How many of the thread's questions were cut off: they are among its turns, as their tokens are."""
         return sum(node.step.type == "user_message" and node.replaced is not None for node in flatten(self.roots))
-
-
-async def list_lines(
-    session: AsyncSession,
-    project: str,
-    settings: ServerSettings,
-    request: paging.PageRequest,
-    query: str,
-    now: int,
-    *,
-    owner: str | None,
-) -> paging.Page[ThreadLine]:
-    """Read a page of the list, newest activity first, of the threads that a query asks for; all, if it is empty.
-
-    With an `owner` only the threads of the participant of this name are there.
-    Raises QueryError for a query that makes no sense, Refused for a cursor that is none.
-    """
-    newest = {"column": "lastActivity", "direction": "DESC"}
-    theirs = [{"field": "participantIdentifiers", "operator": "in", "value": [owner]}] if owner is not None else None
-    condition = thread_query.condition(query, now, now - threads.LIVE_MICROSECONDS) if query else None
-    page = await threads.list_page(
-        session, project, settings, request, given_filters=theirs, given_order=newest, condition=condition
-    )
-    lines = await lines_of(session, project, page.rows, now)
-    return paging.Page(lines, page.cursors, page.has_next, page.has_previous, page.total)
 
 
 async def lines_of(session: AsyncSession, project: str, found: Sequence[Thread], now: int) -> list[ThreadLine]:

@@ -62,7 +62,9 @@ async def test_the_planner_knows_large_tables(tmp_path: Path, query: str) -> Non
     """Asked of a new database, steps are looked up by their thread and scores by their step, not by the project."""
     database = Database(tmp_path / "literal.db")
     await database.migrate()
-    asked = select(Thread.id).where(Thread.project_id == "p", thread_query.condition(query, 0, 0))
+    asked = select(Thread.id).where(
+        Thread.project_id == "p", thread_query.condition(thread_query.read(query), 0, 0, {})
+    )
     written = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
     async with database.reading() as session:
         plan = [row.detail for row in await session.execute(text(f"EXPLAIN QUERY PLAN {written}"))]

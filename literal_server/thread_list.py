@@ -1,0 +1,83 @@
+"""The list that people read: the threads that a query asks for, in the order they want, and where its words stand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import fields, filters, paging, search, thread_query, threads
+from literal_server.filters import OrderColumn, nullable_number, nullable_text
+from literal_server.paging import Page, PageRequest
+from literal_server.settings import ServerSettings
+from literal_server.tables import Thread
+
+# Larger counts are not worth the time they take.
+MOST_COUNTED = 1_000
+
+# By the names of the columns; what is not said otherwise begins with the most.
+ORDERS: Mapping[str, OrderColumn] = {
+    "activity": fields.THREAD_ORDERS["lastActivity"],
+    "name": nullable_text(Thread.name),
+    "user": fields.THREAD_ORDERS["participant"],
+    "turns": OrderColumn(Thread.turn_count),
+    "tokens": OrderColumn(Thread.token_count),
+    "duration": nullable_number(fields.THREAD_DURATION),
+    "errors": OrderColumn(Thread.error_count),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which threads are asked for: by a query, of one owner or of all; `now` is microseconds."""
+
+    project: str
+    query: str
+    owner: str | None
+    now: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of threads, where the words of the query stand in them; `is_cut` if there were too many to see all."""
+
+    page: Page[Thread]
+    places: Mapping[str, search.Place]
+    is_cut: bool
+
+
+async def read(
+    session: AsyncSession, wanted: Wanted, settings: ServerSettings, request: PageRequest, sort: str
+) -> Listing:
+    """Read a page of the list; `sort` is a key of `ORDERS`, with a minus in front of it the greatest come first.
+
+    Raises QueryError for a query that makes no sense, Refused for a cursor or an order that is none.
+    """
+    statement, found = await _selected(session, wanted)
+    direction = "DESC" if sort.startswith("-") else "ASC"
+    order = filters.order_by(ORDERS, Thread.id, {"column": sort.removeprefix("-"), "direction": direction})
+    page = await paging.read_page(session, statement, order, request, settings, counted=False)
+    places = await search.places(session, found, [row.id for row in page.rows])
+    return Listing(page, places, found.is_cut)
+
+
+async def count(session: AsyncSession, wanted: Wanted) -> int:
+    """Count the threads that are asked for, but no further than one above `MOST_COUNTED`. Raises QueryError."""
+    statement, _ = await _selected(session, wanted)
+    some = statement.with_only_columns(Thread.id).limit(MOST_COUNTED + 1)
+    return await session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+async def _selected(session: AsyncSession, wanted: Wanted) -> tuple[Select[Thread], search.Found]:
+    theirs = {"field": "participantIdentifiers", "operator": "in", "value": [wanted.owner]}
+    statement = select(Thread).where(
+        Thread.project_id == wanted.project,
+        Thread.deleted_at.is_(None),
+        *filters.conditions(fields.THREADS, [] if wanted.owner is None else [theirs]),
+    )
+    if not wanted.query:
+        return statement, search.Found({}, is_cut=False)
+    query = thread_query.read(wanted.query)
+    found = await search.find(session, wanted.project, thread_query.words_of(query))
+    live_since = wanted.now - threads.LIVE_MICROSECONDS
+    return statement.where(thread_query.condition(query, wanted.now, live_since, found.threads)), found
