@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench import long_thread, results
+from bench import chat, long_thread, loop, results
 from bench.options import Options
 from tests.app_process import ROOT
 from tests.environments import MissingError
@@ -26,6 +26,8 @@ class Room(Protocol):
 
 
 ROOMS: dict[str, Room] = {
+    "chat": chat,
+    "loop": loop,
     "long_thread": long_thread,
 }
 

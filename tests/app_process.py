@@ -122,6 +122,12 @@ class AppProcess:
         wait_until(self._answers, 60, lambda: f"The app did not start:\n{self.text()}")
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process that runs the app."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the app and return its exit code."""
         if self._process is None:

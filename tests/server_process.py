@@ -33,6 +33,12 @@ class ServerProcess:
         wait_until(self._answers, 60, lambda: f"The server did not start:\n{self.log.read_text()}")
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process that runs the server."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End the server."""
         if self._process is not None:

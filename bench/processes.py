@@ -1,0 +1,18 @@
+"""What a process has used: seconds of processor time and resident memory, from `/proc`."""
+
+import os
+from pathlib import Path
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the seconds, user's and system's, that a process has spent so far with all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def resident_megabytes(pid: int) -> float:
+    """Return the resident memory of a process in MB (10**6 bytes)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
