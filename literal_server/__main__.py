@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from literal_server.commands import access, deleted, demo, exchange, people, serve
+from literal_server.commands import access, backup, deleted, demo, exchange, people, serve
 from literal_server.commands.environment import Environment
 from literal_server.errors import ServerError
 from literal_server.settings import explain
@@ -18,7 +18,7 @@ Add = Callable[[argparse.ArgumentParser], None]
 _EPILOG = """\
 Without a command it serves. Where it listens, where the data lies and what is allowed are settings: environment
 variables or lines of a file .env. docs/literal-server.md describes them all.
-Every command but serve and migrate may be used while the server runs.
+Every command but serve, migrate and restore-backup may be used while the server runs.
 """
 
 # In the order of --help: name, what it does, who describes it.
@@ -32,6 +32,9 @@ COMMANDS: Sequence[tuple[str, str, Add]] = (
     ("demo-data", "fill a project with threads to look around in", demo.add_demo_data),
     ("restore", "list what was deleted, and bring it back", deleted.add_restore),
     ("purge", "remove what was deleted for good, without waiting", deleted.add_purge),
+    ("backup", "copy all data into a new folder, while the server runs", backup.add_backup),
+    ("check", "read over the data folder, or a backup, and say what is wrong with it", backup.add_check),
+    ("restore-backup", "put a backup into a data folder that is still empty", backup.add_restore_backup),
     ("migrate", "bring the database to the newest form; serve does so by itself", serve.add_migrate),
 )
 

@@ -1,6 +1,7 @@
 """The one file that knows which database this is: engine, pragmas, sessions, the writer's turn, JSON in SQL."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -136,6 +137,26 @@ class Database:
             busy = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).scalar_one()
             await connection.execute(text(f"PRAGMA busy_timeout={_PATIENCE}"))
         return not busy
+
+    async def copy_to(self, path: Path) -> None:
+        """Copy all that is committed at this moment into a new file, page by page, while others read and write.
+
+        In one step: a copy in several would begin anew with each write in between.
+        """
+        async with self._plain.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            target = sqlite3.connect(path, check_same_thread=False)
+            try:
+                await raw.backup(target)
+                target.execute("PRAGMA journal_mode=DELETE")  # one file that needs no other beside it
+            finally:
+                target.close()
+
+    async def problems(self) -> list[str]:
+        """Answer what SQLite finds wrong with the file, in its words; it reads all of it."""
+        async with self._plain.connect() as connection:
+            found = (await connection.execute(text("PRAGMA integrity_check"))).scalars().all()
+        return [str(line) for line in found if line != "ok"]
 
     async def rewrite(self) -> None:
         """Write the file anew without the free space in it; the writer waits for as long as that takes."""

@@ -50,8 +50,11 @@ class PayloadStore:
 
     def folder_of(self, row: Step | NewStep | Thread) -> Path:
         """The folder of a row's files."""
-        table = Thread.__tablename__ if isinstance(row, Thread) else Step.__tablename__
-        owner = "\0".join((table, row.project_id, row.id)).encode("utf-8", "surrogatepass")
+        return self.folder_of_id(Thread if isinstance(row, Thread) else Step, row.project_id, row.id)
+
+    def folder_of_id(self, table: type[Step] | type[Thread], project: str, identity: str) -> Path:
+        """The folder of the files of the row with this id."""
+        owner = "\0".join((table.__tablename__, project, identity)).encode("utf-8", "surrogatepass")
         digest = hashlib.sha256(owner).hexdigest()
         return self.folder / digest[:2] / digest[2:]
 
