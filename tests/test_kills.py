@@ -1,5 +1,7 @@
 """Kills for real, at random moments of many turns: what was answered is recorded whole, what was cut off says so.
 
+In the end every thread's certificate says that nothing is missing.
+
 A handful by default; `make test-kills` is the long run (TEST_KILLS=1000). A failure names its seed (TEST_SEED).
 """
 
@@ -131,7 +133,15 @@ def check(api: LiteralAPI, ledger: Ledger) -> dict[str, int]:
             counts["not begun"] += 1
             continue
         counts[check_thread(thread_id, thread, ledger, about)] += 1
+        check_certificate(api, thread.id, about)
     return counts
+
+
+def check_certificate(api: LiteralAPI, thread_id: str, about: str) -> None:
+    """Check that the server itself knows that all has arrived which any writer has put in the thread."""
+    address = f"{api.url}/api/verbatim/threads/{thread_id}/certificate"
+    certificate = httpx.get(address, headers={"x-api-key": api.api_key or ""}, timeout=30).json()
+    assert (certificate["state"], certificate["unstampedSteps"]) == ("complete", 0), f"{about}: {certificate}"
 
 
 def check_thread(asked: str, thread: Thread, ledger: Ledger, about: str) -> str:

@@ -4,12 +4,13 @@ import re
 import time
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
 from literal_server import clock
 from tests.literal_server.test_certificates import report, stamp, step
-from tests.literal_server.wire import Wire, gql
+from tests.literal_server.wire import KEY, Wire, gql
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,17 @@ async def test_clients_without_stamps(wire: Wire, server: Starlette) -> None:
     assert (without[0]["state"], without[0]["writers"], without[1]) == ("not stamped", [], "not stamped")
     assert (await certificate(wire))["state"] == "partly stamped"
     assert await on_page(wire, server) == "1 of 1, 2 steps not stamped"
+
+
+def test_the_stock_sdk_is_not_stamped(client: Any, address: str) -> None:
+    """What an application records through the SDK alone has no certificate, and says so."""
+    with client.thread() as thread, client.step(name="work", type="run"):
+        pass
+    client.flush()
+
+    found = httpx.get(f"{address}/api/verbatim/threads/{thread.id}/certificate", headers={"x-api-key": KEY}).json()
+
+    assert (found["state"], found["unstampedSteps"], found["events"]["put"]) == ("not stamped", 1, 0)
 
 
 async def test_a_certificate_is_for_those_with_a_key(wire: Wire) -> None:
