@@ -5,11 +5,11 @@ import hashlib
 import hmac
 import logging
 import os
-import secrets
 import sqlite3
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -39,16 +39,18 @@ from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
 from literal_server.files import READ_PREFIX
 from literal_server.guard import Guard, check_public_url, is_local_request, parse_origin
+from literal_server.health import may_read_metrics
 from literal_server.logs import without_query
 from literal_server.settings import Limits, ServerSettings, explain
 from local_assets import LocalAssets
-from logins import HASHER, Login, LoginError, Logins, PasswordFile
+from logins import HASHER, Login, LoginError, Logins, PasswordFile, lasting_secret
 from pace import Questions
 from process import Process
 from recording.client import LiteralAPI
 from recording.feedback import Feedback
 from recording.history import RecordedThread, find_thread
 from recording.outbox import Outbox
+from recording.outbox_metrics import OutboxMetrics
 from recording.outbox_store import FILE_NAME
 from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
@@ -267,7 +269,7 @@ def _lay_foundation(settings: Settings) -> Kept:
         passwords.read()
     except (DataFolderInUse, LoginError) as error:
         raise SystemExit(str(error)) from error
-    secret = _lasting_secret(settings.data_dir / "chat-secret")
+    secret = lasting_secret(settings.data_dir / "chat-secret")
     os.environ.setdefault("CHAINLIT_AUTH_SECRET", secret)
     if _secret(settings.dashboard_password):
         logger.warning("DASHBOARD_PASSWORD has no effect here: the review pages open with the chat's sign-in.")
@@ -327,7 +329,9 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             purge_after_days=settings.purge_after_days,
             **settings.model_dump(include=set(Limits.model_fields)),
         )
-        kept.literal = create_app(server_settings, authenticate=(_ChatsDoor if kept.logins else _OpenDoor)(kept.caller))
+        door = (_ChatsDoor if kept.logins else _OpenDoor)(kept.caller)
+        health = OutboxMetrics(lambda: kept.outbox.status() if kept.outbox else None)
+        kept.literal = create_app(server_settings, door, recorder=health.status, collectors=(health,))
         transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)
         kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
     try:
@@ -418,7 +422,7 @@ def _mount(server: FastAPI, house: House) -> None:
     feedback = FeedbackRoutes(kept.feedback, kept.caller)
     ours: list[BaseRoute] = [
         *process.routes(),
-        *Health(kept.outbox).routes(),
+        *Health(kept.outbox, partial(may_read_metrics, token=settings.metrics_token)).routes(),
         *feedback.routes(),
         *ActionRoute(kept.caller).routes(),
         *shut_routes(),
@@ -427,17 +431,6 @@ def _mount(server: FastAPI, house: House) -> None:
         ours.append(Mount(LITERAL_PATH, kept.literal, name="literal"))
     others = [route for route in server.router.routes if getattr(route, "name", None) not in OUR_ROUTES]
     server.router.routes[:] = [*ours, *others]
-
-
-def _lasting_secret(path: Path) -> str:
-    """Return the secret kept in a file that only its owner can read, made at first use, whole or not at all."""
-    if not path.exists():
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        draft.rename(path)
-    return path.read_text().strip()
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -1,9 +1,10 @@
 """The server assembled: `create_app` answers an ASGI application that runs alone or is mounted in another one."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,17 +26,24 @@ logger = logging.getLogger(__name__)
 _API_PREFIXES = ("/api/", "//api/")
 
 
-def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None = None) -> Starlette:
+def create_app(
+    settings: ServerSettings,
+    authenticate: auth.Authenticate | None = None,
+    *,
+    recorder: pages.RecorderHealth | None = None,
+    collectors: Sequence[Collector] = (),
+) -> Starlette:
     """Make the application: GraphQL and REST for clients with a key, pages for people.
 
     `authenticate` says who reads the pages; without it only the browser on this very machine may.
     An embedder that mounts the application enters `app.router.lifespan_context(app)` itself: it migrates the
     database and opens it, and closes it at the end. While it is open `app.state.api.project` is the project's id.
+    With `recorder` the pages show how its recording fares, and its `collectors` are among the metrics.
     Lock the data folder first (`lock_data_folder`).
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
     routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *review.routes(), *pages.routes()]
-    metrics = Metrics()
+    metrics = Metrics(collectors)
     app = Starlette(
         routes=routes,
         middleware=[Middleware(health.Observed, metrics=metrics, known=routes)],
@@ -45,6 +53,7 @@ def create_app(settings: ServerSettings, authenticate: auth.Authenticate | None 
     app.state.authenticate = authenticate or auth.local_only
     app.state.metrics = metrics
     app.state.templates = pages.make_templates()
+    app.state.recorder = recorder
     return app
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -20,7 +21,6 @@ from literal_server.guard import ASGIApp, Message, Receive, Scope, Send, is_loca
 from literal_server.metrics import Metrics
 from literal_server.rest import JsonResponse, header
 from literal_server.search import Follower
-from literal_server.settings import ServerSettings
 
 requests = logging.getLogger("literal_server.requests")
 
@@ -65,14 +65,15 @@ def _written_and_free(folder: Path) -> int:
 async def metrics(request: Request) -> Response:
     """`GET /metrics`: the counters, for this machine or for who has the token of the settings."""
     api = request.app.state.api
-    if not _may_read_metrics(request, api.settings):
+    if not may_read_metrics(request, api.settings.metrics_token):
         return PlainTextResponse("For this machine, or with METRICS_TOKEN as bearer token.\n", 403)
     text = await request.app.state.metrics.text(api.database, api.settings.database_path, request.app.state.search)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-def _may_read_metrics(request: Request, settings: ServerSettings) -> bool:
-    expected = settings.metrics_token.get_secret_value() if settings.metrics_token else ""
+def may_read_metrics(request: Request, token: SecretStr | None) -> bool:
+    """Say whether a request may have the figures: with the token; where there is none, from this machine."""
+    expected = token.get_secret_value() if token else ""
     if not expected:
         return is_local_request(request.scope)
     scheme, _, given = request.headers.get("authorization", "").partition(" ")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 
 from literal_server.db import Database
@@ -19,10 +20,15 @@ Operation = tuple[str, str, float]  # root field, outcome (ok, refused, error, u
 
 
 class Metrics:
-    """The counters of one server, in a registry of their own: a process may hold several servers."""
+    """The counters of one server, in a registry of their own: a process may hold several servers.
 
-    def __init__(self) -> None:
+    With the figures that the `collectors` of an embedder add.
+    """
+
+    def __init__(self, collectors: Iterable[Collector] = ()) -> None:
         self.registry = CollectorRegistry()
+        for collector in collectors:
+            self.registry.register(collector)
         self.requests = Counter(
             "literal_requests", "Requests answered.", ("endpoint", "status"), registry=self.registry
         )

@@ -171,3 +171,14 @@ def checked_name(typed: str) -> str:
             "and begins with a letter or a digit."
         )
     return name
+
+
+def lasting_secret(path: Path) -> str:
+    """Return the secret kept in a file that only its owner can read, made at first use, whole or not at all."""
+    if not path.exists():
+        draft = path.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        draft.rename(path)
+    return path.read_text().strip()

@@ -49,6 +49,11 @@ _ERRORS = {
 
 Page = Callable[[Request], Awaitable[Response]]
 
+RecorderHealth = Callable[[], Mapping[str, Any] | None]
+"""How the recording of an embedder fares: counts (`waiting`, `only_in_memory`, `retries`, `set_aside`, `refused`),
+delays in milliseconds (`to_disk_ms`, `to_server_ms`, by `p50` and `p95`), and whether the `disk_fails`.
+"""
+
 
 def make_templates() -> Environment:
     """The templates, everything in them escaped, with the filters that write values for readers."""
@@ -181,10 +186,12 @@ async def _thread(request: Request) -> Response:
 def render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
     """Answer a page made from a template."""
     api = getattr(request.app.state, "api", None)
+    visitor, recorder = getattr(request.state, "visitor", None), request.app.state.recorder
     shared = {
         "root": root_of(request),
         "project": project_of(request) if api else "",
-        "visitor": getattr(request.state, "visitor", None),
+        "visitor": visitor,
+        "recorder": recorder() if recorder and visitor and visitor.sees_all else None,
     }
     html = request.app.state.templates.get_template(template).render(**shared, **values)
     return HTMLResponse(html, status, HEADERS)

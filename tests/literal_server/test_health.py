@@ -8,9 +8,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from literal_server import health
 from literal_server.app import create_app
+from literal_server.auth import Visitor
 from literal_server.settings import ServerSettings
 from tests.literal_server.server_process import ServerProcess, done
 from tests.literal_server.wire import KEY, Wire, gql
@@ -156,3 +158,23 @@ def test_the_log_tells_of_requests_and_not_of_contents(tmp_path: Path, style: st
     assert line["ms"] > 0
     assert line["project"] in done(data, "projects", "list")
     assert {"time", "level", "logger", "message"} <= line.keys()
+
+
+@pytest.mark.parametrize("sees_all", [True, False])
+async def test_an_embedders_recorder_is_shown_to_who_sees_all(server_settings: ServerSettings, sees_all: bool) -> None:
+    """Trouble with recording stands below every page of those who look after the server, and of nobody else."""
+
+    async def door(_request: Request) -> Visitor:
+        return Visitor("ada", sees_all)
+
+    delays = {"p50": 0.4, "p95": 1_200.0}
+    counts = {"waiting": 3, "only_in_memory": 2, "retries": 1, "set_aside": 4, "refused": 0, "disk_fails": True}
+    made = create_app(server_settings, door, recorder=lambda: {**counts, "to_disk_ms": delays, "to_server_ms": delays})
+    async with made.router.lifespan_context(made):
+        transport = httpx.ASGITransport(made)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", follow_redirects=True) as http:
+            page = (await http.get("/")).text
+
+    assert ("<footer" in page) is sees_all
+    for word in ("0.4 ms, 95 % within 1.2 s", '<span class="bad">4</span>', "cannot be written: 2 in memory alone"):
+        assert (word in page) is sees_all
