@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench import chat, long_thread, loop, results
+from bench import chat, growth, ingestion, long_thread, loop, results, start_and_size
 from bench.options import Options
 from tests.app_process import ROOT
 from tests.environments import MissingError
@@ -28,6 +28,9 @@ class Room(Protocol):
 ROOMS: dict[str, Room] = {
     "chat": chat,
     "loop": loop,
+    "ingestion": ingestion,
+    "growth": growth,
+    "start_and_size": start_and_size,
     "long_thread": long_thread,
 }
 

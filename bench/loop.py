@@ -52,7 +52,7 @@ def run(options: Options) -> str:
 def measure(python: str, script: str, url: str, turns: int) -> Mapping[str, float]:
     """Let a contestant run; answer milliseconds a turn, `wall_ms` and `cpu_ms`."""
     environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(  # noqa: S603 - our own scripts
+    done = subprocess.run(
         [python, str(ROOT / "bench" / "turns" / script), url, str(turns)],
         capture_output=True,
         text=True,

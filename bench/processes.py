@@ -16,3 +16,13 @@ def resident_megabytes(pid: int) -> float:
     """Return the resident memory of a process in MB (10**6 bytes)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def process_tree_megabytes(pid: int) -> float:
+    """Return the resident memory of a process and of those it has started, in MB; pages they share count once."""
+    kilobytes = 0
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            kilobytes = int(line.split()[1])
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return kilobytes * 1_024 / 1e6 + sum(process_tree_megabytes(int(child)) for child in children)
