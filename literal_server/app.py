@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from literal_server import auth, health, keys, payloads, purge, rest, rest_files, search
-from literal_server.dashboard import deleted, listing, pages, review, sign_in
+from literal_server.changes import Changes
+from literal_server.dashboard import deleted, listing, live, pages, review, sign_in
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -42,7 +43,8 @@ def create_app(
     Lock the data folder first (`lock_data_folder`).
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
-    routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *review.routes(), *pages.routes()]
+    routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *review.routes(), *live.routes()]
+    routes += pages.routes()
     metrics = Metrics(collectors)
     app = Starlette(
         routes=routes,
@@ -62,7 +64,8 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
     async def opened(app: Starlette) -> AsyncIterator[None]:
         make_data_folder(settings.data_dir)
         stores = payloads.session_info(settings) | search.session_info(settings)
-        database = Database(settings.database_path, metrics.writer_wait.observe, stores)
+        changes = Changes()
+        database = Database(settings.database_path, metrics.writer_wait.observe, stores, changes.follow)
         try:
             await database.migrate()
             async with database.writing() as session:
@@ -71,7 +74,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
                 ring = await keys.KeyRing.load(session)
             files = FileStore(settings.files_dir, file_secret(settings))
             graph = GraphService(database, settings, files, metrics)
-            app.state.api = rest.Api(database, graph, ring, settings, files, project)
+            app.state.api = rest.Api(database, graph, ring, settings, files, project, changes)
             app.state.search = follower = search.Follower(database)
             async with ring.following(database), follower.following(), purge.in_rounds(database, settings):
                 yield

@@ -34,6 +34,7 @@ from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from literal_server import json_text, sqlite_connection
@@ -63,7 +64,7 @@ class Database:
 
     Only one writing session is open at a time, so that a read followed by a write in it cannot be overtaken.
     `waiting` counts those that wait for it; `waited` is told how many seconds each has waited.
-    What is in `session_info` is in the `info` of every session.
+    What is in `session_info` is in the `info` of every session. `follow` is shown each writing session at its start.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Database:
         path: Path,
         waited: Callable[[float], None] | None = None,
         session_info: Mapping[str, Any] | None = None,
+        follow: Callable[[Session], None] | None = None,
     ) -> None:
         self._info = dict(session_info or {})
         self._engine = create_async_engine(
@@ -85,6 +87,7 @@ class Database:
         self._turn = asyncio.Lock()
         self.waiting = 0
         self._waited = waited
+        self._follow = follow
         event.listen(self._engine.sync_engine, "connect", _prepare_connection)
         event.listen(self._engine.sync_engine, "begin", _begin)
 
@@ -112,6 +115,8 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session in the one write transaction; it is committed when the block ends well, else undone."""
         made = AsyncSession(self._immediate, expire_on_commit=False, info=self._info)
+        if self._follow is not None:
+            self._follow(made.sync_session)
         async with self._in_turn(), made as session, session.begin():
             yield session
 

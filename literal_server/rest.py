@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from literal_server import certificates, clock, datasets, json_text, threads
+from literal_server.changes import Changes
 from literal_server.db import Database
 from literal_server.files import FileStore
 from literal_server.graphql import collection_shapes
@@ -31,6 +32,7 @@ class Api:
     settings: ServerSettings
     files: FileStore
     project: str
+    changes: Changes
 
 
 class JsonResponse(Response):

@@ -152,4 +152,9 @@ def duration(thread: Thread) -> float | None:
 
 def is_live(thread: Thread, now: int) -> bool:
     """Say whether a run of the thread is going on."""
-    return thread.open_count > 0 and now - thread.last_activity < LIVE_MICROSECONDS
+    return thread.open_count > 0 and is_fresh(thread, now)
+
+
+def is_fresh(thread: Thread, now: int) -> bool:
+    """Say whether something happened in the thread of late, so that more may come."""
+    return now - thread.last_activity < LIVE_MICROSECONDS

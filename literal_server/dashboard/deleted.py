@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from literal_server import clock, deletions, payloads, purge, steps, threads
+from literal_server import clock, deletions, payloads, purge, steps
 from literal_server.dashboard import views
 from literal_server.dashboard.pages import (
     HEADERS,
@@ -60,12 +60,9 @@ async def _payload(request: Request) -> Response:
     api, owner = request.app.state.api, owner_of(request)
     async with api.database.reading() as session:
         found = await steps.find_row(session, project_of(request), request.query_params.get("step", ""))
-        thread = (
-            await threads.find(session, project_of(request), found.thread_id) if found and found.thread_id else None
-        )
-        if owner is not None:
-            users = await threads.participants_of(session, project_of(request), [thread] if thread else [])
-            found = found if any(user.identifier == owner for user in users.values()) else None
+        thread_id = found.thread_id if found is not None else None
+        if owner is not None and not await views.find_thread(session, project_of(request), thread_id or "", owner):
+            found = None
         content = await payloads.read_one(session, found, request.query_params.get("name", "")) if found else None
     if content is None:
         return await error_page(request, 404)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from literal_server import clock, projects
+from literal_server import clock, projects, threads
 from literal_server.auth import Authenticate, Visitor
 from literal_server.dashboard import player, sides, text, timeline, views
 from literal_server.errors import Refused
@@ -28,11 +28,14 @@ READINGS = {
     "player": "Player",
     "raw": "Raw",
 }
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+THREAD_POLICY = f"{POLICY}; connect-src 'self'"
+"""The page of a thread asks for news of it."""
 HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
-    ),
+    "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
@@ -163,6 +166,7 @@ async def _thread(request: Request) -> Response:
         raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
     project = project_of(request)
     link = partial(api.files.read_address, root_of(request), project)
+    revision = api.changes.revision((project, thread_id))
     async with api.database.reading() as session:
         page = await views.read_thread(session, project, thread_id, current, now, link=link, owner=owner_of(request))
     if page is None:
@@ -172,7 +176,16 @@ async def _thread(request: Request) -> Response:
     opens = not api.settings.mounted_at or visitor.name == page.line.user
     chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template and opens else None
     may_review = owner_of(request) is None
-    shown = {"page": page, "chat_url": chat, "reading": reading, "readings": READINGS, "may_review": may_review}
+    shown = {
+        "page": page,
+        "chat_url": chat,
+        "reading": reading,
+        "readings": READINGS,
+        "may_review": may_review,
+        "revision": None,
+    }
+    if threads.is_fresh(page.line.thread, now):
+        shown["revision"] = revision
     until = now if page.line.is_live else None
     if reading == "sides":
         shown["turn"] = sides.turn_of(page.roots, page.current)
@@ -180,10 +193,12 @@ async def _thread(request: Request) -> Response:
         shown["recording"] = player.record(page.roots, until)
     elif reading != "transcript":
         shown["timeline"] = timeline.lay_out(page.roots, until)
-    return render(request, "thread.html", shown)
+    return render(request, "thread.html", shown, policy=THREAD_POLICY)
 
 
-def render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+def render(
+    request: Request, template: str, values: Mapping[str, Any], status: int = 200, policy: str = POLICY
+) -> Response:
     """Answer a page made from a template."""
     api = getattr(request.app.state, "api", None)
     visitor, recorder = getattr(request.state, "visitor", None), request.app.state.recorder
@@ -194,7 +209,7 @@ def render(request: Request, template: str, values: Mapping[str, Any], status: i
         "recorder": recorder() if recorder and visitor and visitor.sees_all else None,
     }
     html = request.app.state.templates.get_template(template).render(**shared, **values)
-    return HTMLResponse(html, status, HEADERS)
+    return HTMLResponse(html, status, HEADERS | {"content-security-policy": policy})
 
 
 def root_of(request: Request) -> str:

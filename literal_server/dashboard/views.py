@@ -1,5 +1,6 @@
 """What the pages show, made from the rows of floor one: lines of the list, and the tree of one thread."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +65,6 @@ class StepNode:
     """One step of the page with those inside it; `is_open` because the wanted step is this one or in it."""
 
     full: FullStep
-    number: int
     depth: int
     generation: dict[str, Any] | None
     is_current: bool = False
@@ -77,6 +77,11 @@ class StepNode:
     def step(self) -> Any:
         """The row."""
         return self.full.step
+
+    @property
+    def anchor(self) -> str:
+        """Its id in the page, the same however many steps arrive before it."""
+        return "step-" + hashlib.blake2s(json_text.encodable(self.step.id).encode(), digest_size=8).hexdigest()
 
     @property
     def speaker(self) -> str | None:
@@ -198,6 +203,15 @@ async def lines_of(session: AsyncSession, project: str, found: Sequence[Thread],
     ]
 
 
+async def find_thread(session: AsyncSession, project: str, thread_id: str, owner: str | None) -> Thread | None:
+    """Answer the thread, None when there is none, or none of this owner's."""
+    thread = await threads.find(session, project, thread_id)
+    if thread is None or owner is None:
+        return thread
+    users = await threads.participants_of(session, project, [thread])
+    return thread if any(user.identifier == owner for user in users.values()) else None
+
+
 async def read_thread(
     session: AsyncSession,
     project: str,
@@ -212,12 +226,10 @@ async def read_thread(
 
     `link` makes the address of a stored file from its object key.
     """
-    thread = await threads.find(session, project, thread_id)
+    thread = await find_thread(session, project, thread_id, owner)
     if thread is None:
         return None
     line = (await lines_of(session, project, [thread], now))[0]
-    if owner is not None and line.user != owner:
-        return None
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
@@ -268,10 +280,10 @@ def nest(arranged: Sequence[FullStep], current_step: str | None) -> list[StepNod
     roots: list[StepNode] = []
     nodes: dict[str, StepNode] = {}
     home: dict[str, StepNode] = {}
-    for number, full in enumerate(arranged, start=1):
+    for full in arranged:
         parent = home.get(full.parent_id or "")
         generation = generations.readable(full.step.generation, strict=False) if full.step.generation else None
-        node = StepNode(full, number, parent.depth + 1 if parent else 0, generation)
+        node = StepNode(full, parent.depth + 1 if parent else 0, generation)
         nodes[full.step.id] = node
         # Where the children of this step go: into it, or beside it at the deepest level.
         home[full.step.id] = node if node.depth < DEEPEST or parent is None else parent

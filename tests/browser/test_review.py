@@ -23,7 +23,7 @@ def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page)
     expect(page.locator("rect.bar")).to_have_count(7)
     for number in ("1", "2", "3", "4"):
         page.keyboard.press("ArrowDown")
-        expect(page.locator(f'#step-{number} a[aria-current="step"]')).to_be_visible()
+        expect(page.locator(f'.row:nth-child({number}) a[aria-current="step"]')).to_be_visible()
     expect(page.get_by_role("complementary")).to_contain_text("get_current_weather")
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.keyboard.press("3")

@@ -42,7 +42,7 @@ class ServerProcess:
 
     def __init__(self, data: Path, **settings: str) -> None:
         self.data = data
-        self.port = free_port()
+        self.port = int(settings.pop("PORT", 0)) or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data.parent / f"server-{self.port}.log"
         with self.log.open("ab") as log:

@@ -54,7 +54,7 @@ async def give(http: httpx.AsyncClient, thread: str, who: str = "rea", **form: s
 async def test_feedback_is_read_on_the_turn(http: httpx.AsyncClient, thread: str) -> None:
     """What the person in the chat thought stands at the answer: value, words and name, as text."""
     page = (await http.get(thread)).text
-    answer = page.split('id="step-2"')[1].split("</article>")[0]
+    answer = page.split('data-step="a"')[1].split("</article>")[0]
     assert "user-feedback <b>0</b>" in answer
     assert ">Not it.<" in answer
     assert ">ada<" in answer
@@ -74,7 +74,7 @@ async def test_a_whole_review_by_forms(http: httpx.AsyncClient, thread: str) -> 
 
     page = (await http.get(thread, params={"currentStepId": "a"})).text
     assert HOSTILE not in page
-    answer, whole = page.split('id="step-2"')[1].split('id="review"')
+    answer, whole = page.split('data-step="a"')[1].split('id="review"')
     assert "quality <b>0.5</b>" in answer
     assert html.escape(HOSTILE) in answer
     assert "verdict <b>2</b>" in whole

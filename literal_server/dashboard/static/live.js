@@ -1,0 +1,50 @@
+// Fills a thread in while one watches: told of news, the page reads itself anew and takes over what is different.
+// What a reader has opened, selected, scrolled to or begun to write stays as it is.
+import { localise } from "./pages.js";
+import { Idiomorph } from "./vendor/idiomorph.js";
+
+const { news, after } = document.querySelector("script[data-news]").dataset;
+const RETRY = 10_000; // milliseconds, after an answer that is no stream
+
+const keep = {
+  // A form may hold what somebody is writing; a moment is shown in the reader's own zone.
+  beforeNodeMorphed: (old, fresh) =>
+    !(old instanceof HTMLFormElement || (old instanceof HTMLTimeElement && old.dateTime === fresh.dateTime)),
+  beforeAttributeUpdated: (name, element) => !(name === "open" && element instanceof HTMLDetailsElement),
+};
+
+let reading = null; // the page that is under way
+async function refresh() {
+  const hint = document.querySelector(".news");
+  if (hint) {
+    hint.hidden = false; // a player that plays is not changed under its watcher
+    return;
+  }
+  const response = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (!response.ok || response.redirected) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const main = document.querySelector("main");
+  Idiomorph.morph(main, page.querySelector("main"), { callbacks: keep });
+  localise(main);
+}
+
+let latest = after;
+let source = null;
+function follow() {
+  source?.close();
+  source = null;
+  if (document.hidden) return; // a browser has few connections to a server, and a page that nobody sees needs none
+  source = new EventSource(`${news}?after=${encodeURIComponent(latest)}`);
+  source.onmessage = async (event) => {
+    latest = event.lastEventId;
+    // One page at a time: what comes meanwhile is in the next.
+    await reading;
+    reading = refresh().catch(() => {}); // the next news brings it
+  };
+  source.onerror = ({ target }) => {
+    // The browser opens the next stream by itself, unless the answer was none.
+    if (target.readyState === EventSource.CLOSED && document.querySelector("main .live")) setTimeout(follow, RETRY);
+  };
+}
+document.addEventListener("visibilitychange", follow);
+follow();
