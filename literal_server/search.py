@@ -34,7 +34,7 @@ _CHANGES_AT_ONCE = 500
 _TRIM_SECONDS = 60.0
 
 # Words that stand in more documents than these are looked for in the latest of them only.
-MOST_DOCUMENTS = 20_000
+MOST_DOCUMENTS = 10_000
 
 
 def session_info(settings: ServerSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from literal_server import search_text
 
-_FORM = 1  # of the tables below: another number makes every index anew
+_FORM = 2  # of the tables below: another number makes every index anew
 _PATIENCE_SECONDS = 10
 _MERGED_AT_ONCE = 500  # pages
 
@@ -25,8 +25,10 @@ _PRAGMAS = (
 )
 _TABLES = (
     "CREATE TABLE documents (id INTEGER PRIMARY KEY, project TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,"
-    " thread TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (project, owner, kind))",
-    # Without a copy of the texts: they lie in `documents`, where they are as they were written.
+    " thread TEXT NOT NULL, UNIQUE (project, owner, kind))",
+    # Apart from the documents, so that those of thousands of hits lie close together.
+    "CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+    # Without a copy of the texts: they lie in `texts`, where they are as they were written.
     "CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='unicode61 remove_diacritics 2')",
     "CREATE TABLE progress (position INTEGER NOT NULL)",
     f"PRAGMA user_version={_FORM}",
@@ -77,7 +79,8 @@ class SearchIndex:
         """Empty the index; from this change on it will be filled."""
         with self._writing() as connection:
             connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-            connection.execute("DELETE FROM documents")
+            for table in ("documents", "texts"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
             _move(connection, position)
 
     def apply(self, documents: Sequence[Document], position: int) -> None:
@@ -102,7 +105,7 @@ class SearchIndex:
         """Answer kind, owner and text of documents by their number."""
         with self._reading() as connection:
             places = ", ".join("?" * len(identities))
-            query = f"SELECT id, kind, owner, text FROM documents WHERE id IN ({places})"  # noqa: S608 - marks only
+            query = f"SELECT id, kind, owner, text FROM documents JOIN texts USING (id) WHERE id IN ({places})"  # noqa: S608 - marks only
             return {row[0]: tuple(row[1:]) for row in connection.execute(query, identities)}
 
     def forget_removed(self) -> None:
@@ -154,7 +157,7 @@ class SearchIndex:
 def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")  # where two open it at once, the second finds it made
     if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
-        for table in ("words", "documents", "progress"):
+        for table in ("words", "documents", "texts", "progress"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _TABLES:
             connection.execute(statement)
@@ -169,7 +172,7 @@ def _move(connection: sqlite3.Connection, position: int) -> None:
 def _replace(connection: sqlite3.Connection, document: Document) -> None:
     key = (document.project, document.owner, document.kind)
     found = connection.execute(
-        "SELECT id, thread, text FROM documents WHERE project = ? AND owner = ? AND kind = ?", key
+        "SELECT id, thread, text FROM documents JOIN texts USING (id) WHERE project = ? AND owner = ? AND kind = ?", key
     ).fetchone()
     if found is not None:
         if tuple(found[1:]) == (document.thread, document.text):
@@ -177,13 +180,15 @@ def _replace(connection: sqlite3.Connection, document: Document) -> None:
         # Without its own copy the index has to be told what it knew of a document, to forget it.
         forget = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
         connection.execute(forget, (found[0], search_text.spaced(found[2])))
-        connection.execute("DELETE FROM documents WHERE id = ?", (found[0],))
+        for table in ("documents", "texts"):
+            connection.execute(f"DELETE FROM {table} WHERE id = ?", (found[0],))  # noqa: S608 - ours
     if document.text is None or document.thread is None:
         return
     number = found[0] if found is not None else None  # it keeps its place in time
     made = connection.execute(
-        "INSERT INTO documents (id, project, owner, kind, thread, text) VALUES (?, ?, ?, ?, ?, ?)",
-        (number, *key, document.thread, document.text),
+        "INSERT INTO documents (id, project, owner, kind, thread) VALUES (?, ?, ?, ?, ?)",
+        (number, *key, document.thread),
     )
+    connection.execute("INSERT INTO texts (id, text) VALUES (?, ?)", (made.lastrowid, document.text))
     insert = "INSERT INTO words (rowid, text) VALUES (?, ?)"
     connection.execute(insert, (made.lastrowid, search_text.spaced(document.text)))

@@ -1,16 +1,16 @@
 """The list that people read: the threads that a query asks for, in the order they want, and where its words stand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import fields, filters, paging, search, thread_query, threads
 from literal_server.filters import OrderColumn, nullable_number, nullable_text
 from literal_server.paging import Page, PageRequest
 from literal_server.settings import ServerSettings
-from literal_server.tables import Thread
+from literal_server.tables import Score, Step, Thread
 
 # Larger counts are not worth the time they take.
 MOST_COUNTED = 1_000
@@ -38,6 +38,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class MeanScore:
+    """What the scores of one name come to in a thread."""
+
+    name: str
+    count: int
+    mean: float
+
+
+@dataclass(frozen=True)
 class Listing:
     """A page of threads, where the words of the query stand in them; `is_cut` if there were too many to see all."""
 
@@ -61,6 +70,25 @@ async def read(
     return Listing(page, places, found.is_cut)
 
 
+async def scores_of(session: AsyncSession, project: str, found: Sequence[Thread]) -> dict[str, list[MeanScore]]:
+    """Answer the scores of threads and of what is in them by thread: of each name how many, and their mean."""
+    identities = [thread.id for thread in found]
+    link = and_(Step.project_id == Score.project_id, Step.id == Score.step_id, Step.deleted_at.is_(None))
+    living = (Score.project_id == project, Score.deleted_at.is_(None))
+    values: dict[tuple[str, str], list[float]] = {}
+    for thread, query in (
+        (Step.thread_id, select(Step.thread_id, Score.name, Score.value).join(Score, link)),
+        (Score.thread_id, select(Score.thread_id, Score.name, Score.value)),
+    ):
+        rows = await session.execute(query.where(*living, thread.in_(identities)).order_by(Score.name))
+        for identity, name, value in rows:
+            values.setdefault((identity or "", name), []).append(value)
+    told: dict[str, list[MeanScore]] = {}
+    for (identity, name), given in values.items():
+        told.setdefault(identity, []).append(MeanScore(name, len(given), sum(given) / len(given)))
+    return told
+
+
 async def count(session: AsyncSession, wanted: Wanted) -> int:
     """Count the threads that are asked for, but no further than one above `MOST_COUNTED`. Raises QueryError."""
     statement, _ = await _selected(session, wanted)
@@ -80,4 +108,5 @@ async def _selected(session: AsyncSession, wanted: Wanted) -> tuple[Select[Threa
     query = thread_query.read(wanted.query)
     found = await search.find(session, wanted.project, thread_query.words_of(query))
     live_since = wanted.now - threads.LIVE_MICROSECONDS
-    return statement.where(thread_query.condition(query, wanted.now, live_since, found.threads)), found
+    scope = thread_query.Scope(wanted.project, wanted.now, live_since, found.threads)
+    return statement.where(thread_query.condition(query, scope)), found

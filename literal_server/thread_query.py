@@ -3,7 +3,7 @@
 import operator as operators
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, not_, or_, select
 
@@ -143,7 +143,7 @@ class _Tags:
         raise _no_such_comparison(condition, "= != ~ !~ and in")
 
 
-_Kind = _Text | _Number | _Moment | _Truth | _Tags
+_Kind = Union["_Text", "_Number", "_Moment", "_Truth", "_Tags", "_User"]
 
 
 def _text(condition: Condition, given: Any) -> str:
@@ -181,40 +181,54 @@ STEPS: Mapping[str, tuple[SQL | None, _Kind]] = {
 SCORE_ATTRIBUTES: dict[str, _Kind] = {"comment": _Text(Score.comment), "type": _Text(Score.type)}
 
 
-def thread_fields(now: int, live_since: int) -> dict[str, _Kind]:
-    """Return what can be asked of a thread itself; `now` and `live_since` are microseconds."""
+@dataclass(frozen=True, slots=True)
+class _User:
+    """The name of the thread's participant. The participants are asked first: each has an index of own threads."""
+
+    project: str
+
+    def holds(self, condition: Condition) -> SQL:
+        named = _Text(Participant.identifier).holds(condition)
+        living = (Participant.project_id == self.project, Participant.deleted_at.is_(None), named)
+        return Thread.participant_id.in_(select(Participant.id).where(*living))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a query is asked: in which project, and at which moment.
+
+    `now` (microseconds) is what spans such as -7d reach back from. A thread that is going on has been active since
+    `live_since`. `found` has the ids of the threads in which the words of the query stand.
+    """
+
+    project: str
+    now: int
+    live_since: int
+    found: Mapping[Words, Iterable[str]]
+
+
+def thread_fields(scope: Scope) -> dict[str, _Kind]:
+    """Return what can be asked of a thread itself."""
     return {
         "name": _Text(Thread.name),
         "id": _Text(Thread.id),
-        "user": _Text(_USER),
+        "user": _User(scope.project),
         "env": _Text(func.coalesce(Thread.environment, DEFAULT_ENVIRONMENT)),
         "tag": _Tags(Thread.tags),
         "turns": _Number(Thread.turn_count),
         "tokens": _Number(Thread.token_count),
         "errors": _Number(Thread.error_count),
         "duration": _Number(THREAD_DURATION, seconds=True),
-        "created": _Moment(Thread.created_at, now),
-        "active": _Moment(Thread.last_activity, now),
-        "live": _Truth(and_(Thread.open_count > 0, Thread.last_activity > live_since)),
+        "created": _Moment(Thread.created_at, scope.now),
+        "active": _Moment(Thread.last_activity, scope.now),
+        "live": _Truth(and_(Thread.open_count > 0, Thread.last_activity > scope.live_since)),
         # A thread that went on after its review has something new to be reviewed.
         "reviewed": _Truth(func.coalesce(Thread.reviewed_at >= Thread.last_activity, false())),
         "reviewer": _Text(Thread.reviewed_by),
     }
 
 
-_USER = (
-    select(Participant.identifier)
-    .where(
-        Participant.project_id == Thread.project_id,
-        Participant.id == Thread.participant_id,
-        Participant.deleted_at.is_(None),
-    )
-    .correlate(Thread)
-    .scalar_subquery()
-)
-
-
-_NAMES = {*thread_fields(0, 0), *STEPS, "score", "metadata"}
+_NAMES = {*thread_fields(Scope("", 0, 0, {})), *STEPS, "score", "metadata"}
 
 
 def read(text: str) -> Query:
@@ -247,19 +261,15 @@ def words_of(query: Query) -> Iterator[Words]:
                 yield from words_of(part)
 
 
-def condition(query: Query, now: int, live_since: int, found: Mapping[Words, Iterable[str]]) -> SQL:
-    """Turn a query into a condition on the table of threads; `now` is what spans such as -7d reach back from.
-
-    Moments are microseconds; `found` has the ids of the threads in which the words of the query stand.
-    Raises QueryError, which names the place of the mistake.
-    """
-    return _Compiler(thread_fields(now, live_since), found).compile(query)
+def condition(query: Query, scope: Scope) -> SQL:
+    """Turn a query into a condition on the threads of a project. Raises QueryError, which names the mistake's place."""
+    return _Compiler(thread_fields(scope), scope).compile(query)
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiler:
     fields: Mapping[str, _Kind]
-    found: Mapping[Words, Iterable[str]]
+    scope: Scope
 
     def compile(self, query: Query) -> SQL:
         match query:
@@ -270,7 +280,7 @@ class _Compiler:
             case Both(parts):
                 return and_(*self._together(parts))
             case Words():
-                return db.one_of(Thread.id, self.found[query])
+                return db.one_of(Thread.id, self.scope.found[query])
             case Condition():
                 return and_(*self._together([query]))
 
@@ -288,7 +298,7 @@ class _Compiler:
             else:
                 yield self._of_thread(part)
         for (name, key), conditions in same.items():
-            yield _some_score(key, conditions) if name == "score" else _some_step(name, conditions)
+            yield _some_score(self.scope.project, key, conditions) if name == "score" else _some_step(name, conditions)
 
     def _of_thread(self, one: Condition) -> SQL:
         field = one.field
@@ -321,7 +331,7 @@ def _some_step(name: str, conditions: Sequence[Condition]) -> SQL:
     return exists(select(1).where(*here, *found)).correlate(Thread)
 
 
-def _some_score(key: str | None, conditions: Sequence[Condition]) -> SQL:
+def _some_score(project: str, key: str | None, conditions: Sequence[Condition]) -> SQL:
     found = [] if key is None else [Score.name == json_text.encodable(key)]
     for one in conditions:
         attribute = SCORE_ATTRIBUTES.get(one.field.attribute or "")
@@ -329,7 +339,9 @@ def _some_score(key: str | None, conditions: Sequence[Condition]) -> SQL:
             raise QueryError(f"There is no {_name(one.field)}; a score has comment and type.", one.field.place)
         if attribute or one.operator is not None:
             found.append((attribute or _Number(Score.value)).holds(one))
-    here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
-    of_step = (*here, Score.project_id == Step.project_id, Score.step_id == Step.id, Score.deleted_at.is_(None))
-    of_thread = (Score.project_id == Thread.project_id, Score.thread_id == Thread.id, Score.deleted_at.is_(None))
-    return or_(*(exists(select(1).where(*link, *found)).correlate(Thread) for link in (of_step, of_thread)))
+    # The scores are asked first: there are far fewer of them than steps.
+    given = (Score.project_id == project, Score.deleted_at.is_(None), *found)
+    link = and_(Step.project_id == Score.project_id, Step.id == Score.step_id, Step.deleted_at.is_(None))
+    of_steps = select(Step.thread_id).select_from(Score).join(Step, link).where(*given, Step.thread_id.is_not(None))
+    of_threads = select(Score.thread_id).where(*given, Score.thread_id.is_not(None))
+    return or_(Thread.id.in_(of_steps), Thread.id.in_(of_threads))

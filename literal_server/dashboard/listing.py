@@ -1,12 +1,25 @@
 """The list of threads: found by words and conditions, sorted by any column, a page at a time."""
 
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from literal_server import clock, thread_list
 from literal_server.dashboard import views
-from literal_server.dashboard.pages import PAGE_SIZE, behind_door, owner_of, project_of, render, root_of
+from literal_server.dashboard.pages import (
+    ASKING_POLICY,
+    HEADERS,
+    PAGE_SIZE,
+    behind_door,
+    owner_of,
+    project_of,
+    render,
+    root_of,
+)
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
 from literal_server.search import MOST_DOCUMENTS
@@ -19,6 +32,7 @@ VIEWS = {
     "All": "",
     "Errors": "errors",
     "Thumbs down": 'score["user-feedback"] < 1',
+    "Unreviewed": "not reviewed",
     "Running": "live",
     "Last 24 hours": "active > -24h",
 }
@@ -39,9 +53,34 @@ EXAMPLES = {
 """What the help below the filter shows; a test asks the server each of them."""
 
 
+# The columns that the list can be sorted by, with the order that their first click gives.
+COLUMNS = {
+    "name": ("Thread", "name"),
+    "user": ("User", "user"),
+    "turns": ("Turns", "-turns"),
+    "tokens": ("Tokens", "-tokens"),
+    "duration": ("Duration", "-duration"),
+    "errors": ("Errors", "-errors"),
+    "activity": ("Last activity", NEWEST),
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The head of a column: its link sorts by it, a second time the other way round."""
+
+    title: str
+    link: str
+    direction: str | None
+    is_number: bool
+
+
 def routes() -> list[Route]:
     """The routes of the list, to stand before those of the threads."""
-    return [Route("/projects/{project}/logs/threads", behind_door(_threads), methods=["GET"])]
+    return [
+        Route("/projects/{project}/logs/threads", behind_door(_threads), methods=["GET"]),
+        Route("/projects/{project}/logs/thread-counts", behind_door(_counts), methods=["GET"]),
+    ]
 
 
 async def _threads(request: Request) -> Response:
@@ -52,9 +91,7 @@ async def _threads(request: Request) -> Response:
     wanted = thread_list.Wanted(project_of(request), query, owner_of(request), clock.now())
     shown = {
         "query": query,
-        "sort": sort,
-        "newest": NEWEST,
-        "views": VIEWS,
+        "views": views_of(request),
         "examples": EXAMPLES,
         "address": _address(request),
         "mistake": None,
@@ -66,9 +103,49 @@ async def _threads(request: Request) -> Response:
         async with api.database.reading() as session:
             found = await thread_list.read(session, wanted, api.settings, part, sort)
             lines = await views.lines_of(session, wanted.project, found.page.rows, wanted.now)
+            scores = await thread_list.scores_of(session, wanted.project, found.page.rows)
     except QueryError as mistake:
-        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400)
-    return render(request, "threads.html", shown | {"page": found.page, "lines": lines, "found": found})
+        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400, ASKING_POLICY)
+    shown |= {"page": found.page, "lines": lines, "found": found, "scores": scores}
+    shown |= {"headings": headings(query, sort), "kept": _address_of(query, sort)}
+    return render(request, "threads.html", shown, policy=ASKING_POLICY)
+
+
+async def _counts(request: Request) -> Response:
+    """Answer how many threads each view has: asked by the page when it is there, since that takes longer."""
+    api, now = request.app.state.api, clock.now()
+    told = {}
+    asked = [*views_of(request).values(), request.query_params.get("q", "").strip()]
+    for query in dict.fromkeys(asked):
+        wanted = thread_list.Wanted(project_of(request), query, owner_of(request), now)
+        with suppress(QueryError):  # of what makes no sense the page itself has told
+            async with api.database.reading() as session:
+                number = await thread_list.count(session, wanted)
+            told[query] = f"{thread_list.MOST_COUNTED:,}+" if number > thread_list.MOST_COUNTED else f"{number:,}"
+    return JSONResponse(told, headers=HEADERS)
+
+
+def views_of(request: Request) -> dict[str, str]:
+    """Return the filters of the views by their names; the visitor's own one among them."""
+    name = request.state.visitor.name.replace("\\", "\\\\").replace('"', '\\"')
+    return VIEWS | {"Reviewed by me": f'reviewer = "{name}"'}
+
+
+def headings(query: str, sort: str) -> list[Heading]:
+    """Return the heads of the columns in a list that is sorted like this."""
+    made = []
+    for column, (title, first) in COLUMNS.items():
+        is_sorted = sort.removeprefix("-") == column
+        turned = sort.removeprefix("-") if sort.startswith("-") else f"-{sort}"
+        direction = ("descending" if sort.startswith("-") else "ascending") if is_sorted else None
+        link = "?" + _address_of(query, turned if is_sorted else first)
+        made.append(Heading(title, link, direction, column not in ("name", "user")))
+    return made
+
+
+def _address_of(query: str, sort: str) -> str:
+    given = {"q": query} if query else {}
+    return urlencode(given | ({} if sort == NEWEST else {"sort": sort}), quote_via=quote)
 
 
 def _address(request: Request) -> str:

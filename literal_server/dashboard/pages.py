@@ -32,8 +32,8 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
-THREAD_POLICY = f"{POLICY}; connect-src 'self'"
-"""The page of a thread asks for news of it."""
+ASKING_POLICY = f"{POLICY}; connect-src 'self'"
+"""The page of a thread asks for news of it, the list for its counts."""
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -193,7 +193,7 @@ async def _thread(request: Request) -> Response:
         shown["recording"] = player.record(page.roots, until)
     elif reading != "transcript":
         shown["timeline"] = timeline.lay_out(page.roots, until)
-    return render(request, "thread.html", shown, policy=THREAD_POLICY)
+    return render(request, "thread.html", shown, policy=ASKING_POLICY)
 
 
 def render(

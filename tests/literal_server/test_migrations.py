@@ -63,7 +63,7 @@ async def test_the_planner_knows_large_tables(tmp_path: Path, query: str) -> Non
     database = Database(tmp_path / "literal.db")
     await database.migrate()
     asked = select(Thread.id).where(
-        Thread.project_id == "p", thread_query.condition(thread_query.read(query), 0, 0, {})
+        Thread.project_id == "p", thread_query.condition(thread_query.read(query), thread_query.Scope("p", 0, 0, {}))
     )
     written = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
     async with database.reading() as session:

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
 from literal_server import clock, reviews, thread_query
-from literal_server.query_language import QueryError, parse
+from literal_server.query_language import QueryError, Words, parse
 from literal_server.reviews import Judgement, Target
-from literal_server.tables import Thread
+from literal_server.tables import Project, Thread
 from tests.literal_server.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -71,15 +71,17 @@ async def session(server: Starlette, wire: Wire) -> AsyncIterator[AsyncSession]:
         yield opened
 
 
-def compiled(query: str) -> ColumnElement[bool]:
+def compiled(query: str, project: str = "p") -> ColumnElement[bool]:
     """Return the condition of a query whose words stand nowhere."""
     read = thread_query.read(query)
-    return thread_query.condition(read, NOW, LIVE_SINCE, {words: [] for words in thread_query.words_of(read)})
+    found: dict[Words, list[str]] = {words: [] for words in thread_query.words_of(read)}
+    return thread_query.condition(read, thread_query.Scope(project, NOW, LIVE_SINCE, found))
 
 
 async def found(session: AsyncSession, query: str) -> set[str]:
     """Return the ids of the threads that a query finds."""
-    condition = compiled(query)
+    project = await session.scalar(select(Project.id))
+    condition = compiled(query, project or "")
     return set(await session.scalars(select(Thread.id).where(condition)))
 
 

@@ -1,0 +1,140 @@
+"""The list of threads: its columns, its orders and their pages, the views and how many each has."""
+
+import html
+import re
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from literal_server import thread_list
+from literal_server.auth import Visitor
+from literal_server.dashboard import pages
+from literal_server.dashboard.listing import COLUMNS
+from literal_server.reviews import Judgement, Target, mark, score
+from tests.literal_server.wire import Wire, gql
+
+pytestmark = pytest.mark.anyio
+
+ROW = re.compile(r'<th scope="row">.*?</tr>', re.DOTALL)
+LINK = re.compile(r'/logs/threads/(\w+)"')
+
+
+@pytest.fixture
+def address(server: Starlette) -> str:
+    return f"/projects/{server.state.api.project}/logs/threads"
+
+
+@pytest.fixture
+async def threads(wire: Wire) -> list[str]:
+    """Seven threads in which many values are equal and some are missing, by their last activity, newest first."""
+    for number in range(7):
+        thread = f"t{number}"
+        user = {"participantId": f"user{number % 2}"} if number % 3 else {}
+        name = None if number == 3 else f"Name {number % 4}"
+        await wire.send(gql.UPSERT_THREAD, {"id": thread, "name": name, **user})
+        at = f"2026-01-01T00:0{number}:0"
+        await wire.report(
+            {"id": f"{thread}-m", "threadId": thread, "type": "user_message", "startTime": f"{at}0Z"},
+            {"id": f"{thread}-l", "threadId": thread, "type": "llm", "startTime": f"{at}0Z",
+             "endTime": f"{at}{number % 3}Z", "generation": {"tokenCount": 100 * (number % 3)},
+             "error": "x" if number % 2 else None},
+        )  # fmt: skip
+    return [f"t{number}" for number in range(6, -1, -1)]
+
+
+async def rows(http: httpx.AsyncClient, address: str) -> list[str]:
+    """Return the rows of all pages from one on, by following the links."""
+    found: list[str] = []
+    while True:
+        page = (await http.get(address)).text
+        found += ROW.findall(page)
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        if not following:
+            return found
+        address = address.split("?")[0] + html.unescape(following[1])
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+async def test_pages_follow_every_order(
+    http: httpx.AsyncClient, address: str, threads: list[str], column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted by any column, either way, all threads come once; one way is the other one's reverse but for gaps."""
+    assert COLUMNS.keys() == thread_list.ORDERS.keys()
+    monkeypatch.setattr("literal_server.dashboard.listing.PAGE_SIZE", 2)
+    orders = []
+    for sort in (column, f"-{column}"):
+        listed = [LINK.findall(row)[0] for row in await rows(http, f"{address}?sort={sort}")]
+        assert sorted(listed) == sorted(threads)
+        orders.append(listed)
+    if column in ("activity", "turns", "tokens", "errors", "duration"):
+        assert orders[0] == orders[1][::-1]
+    if column == "activity":
+        assert orders[1] == threads == [LINK.findall(row)[0] for row in await rows(http, address)]
+    if column == "tokens":
+        assert [int(thread[1]) % 3 for thread in orders[1]] == [2, 2, 1, 1, 0, 0, 0]
+    if column == "name":
+        assert orders[0][-1] == orders[1][-1] == "t3"  # without one, last either way
+
+
+async def test_the_heads_sort(http: httpx.AsyncClient, address: str, threads: list[str]) -> None:
+    """The head of a column says how it is sorted, its link turns that round, and the filter stays."""
+    page = html.unescape((await http.get(address, params={"q": "errors", "sort": "-tokens"})).text)
+
+    assert 'aria-sort="descending"><a href="?q=errors&sort=tokens">Tokens' in page
+    assert '<a href="?q=errors&sort=name">Thread' in page
+    assert '<a href="?q=errors">Last activity' in page
+    assert page.count("aria-sort") == 1
+    assert (await http.get(address, params={"sort": "-wishes"})).status_code == 400
+    assert len(threads) == 7
+
+
+async def test_scores_are_told(http: httpx.AsyncClient, address: str, threads: list[str], server: Starlette) -> None:
+    """Each thread shows its scores and those of its steps by name, several under one name by their mean."""
+    api = server.state.api
+    async with api.database.writing() as session:
+        for by, value in (("ada", 1.0), ("bob", 0.5)):
+            await score(session, Target(api.project, "t1"), Judgement("<b>tone", value), by)
+        await score(session, Target(api.project, "t1", "t1-l"), Judgement("exact", 1), "ada")
+
+    row = next(row for row in await rows(http, address) if 't1"' in row)
+
+    assert "&lt;b&gt;tone 0.75" in row
+    assert "mean of 2" in row
+    assert "exact 1" in row
+    assert threads
+
+
+async def test_views_know_how_many_they_have(
+    http: httpx.AsyncClient, address: str, threads: list[str], server: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts come by an address of their own, stop where they are large, and know whose threads one may see."""
+    counts = address.replace("/threads", "/thread-counts")
+    api = server.state.api
+    async with api.database.writing() as session:
+        await mark(session, api.project, "t1", "local")
+    assert len(threads) == 7
+
+    told = (await http.get(counts, params={"q": "tokens > 0"})).json()
+    assert told | {"": "7", "errors": "3", "not reviewed": "6", 'reviewer = "local"': "1", "tokens > 0": "4"} == told
+    del told["tokens > 0"]
+    assert (await http.get(counts, params={"q": "tokens >"})).json() == told
+    monkeypatch.setattr(thread_list, "MOST_COUNTED", 2)
+    assert (await http.get(counts)).json()[""] == "2+"
+
+    async def member(_request: object) -> Visitor:
+        return Visitor("user1", sees_all=False)
+
+    server.state.authenticate = member
+    monkeypatch.undo()
+    assert (await http.get(counts)).json()[""] == "2"
+
+
+async def test_the_page_waits_for_no_count(http: httpx.AsyncClient, address: str, threads: list[str]) -> None:
+    """The page names where the counts are and may fetch them, and holds none itself."""
+    response = await http.get(address, params={"q": "errors"})
+
+    assert 'logs/thread-counts?q=errors"' in response.text
+    assert "connect-src 'self'" in response.headers["content-security-policy"]
+    assert response.text.count('data-count="errors"') == 2
+    assert len(threads) < pages.PAGE_SIZE
