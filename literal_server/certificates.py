@@ -3,6 +3,10 @@
 Stamps (literal_server/stamps.py) say which numbers were put and which of them a report covers. A certificate claims no
 more than follows from them: that every number up to the highest known one has arrived, and that no run is open, so
 that its writer has said of each that this was all.
+
+`Thread.writers` holds by writer the highest number put, the ranges of those that are stored (both ends included), how
+far its clock is behind the server's, and when it was last heard by that (microseconds). It is in the row of the thread,
+because a report of a step reads and writes that in any case.
 """
 
 from bisect import bisect_left
@@ -11,14 +15,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, rows, threads
 from literal_server.stamps import MOST_RANGES, Range, Stamp, read, union
-from literal_server.tables import Step, Thread, ThreadWriter
+from literal_server.tables import Step, Thread
 
-NAMES_AT_ONCE = 1_000
+THREADS_AT_ONCE = 1_000
 NOTABLE_SKEW = 2_000_000
 """Microseconds from which on two clocks differ; less cannot be told from a slow connection."""
 
@@ -35,50 +39,55 @@ class _Heard:
 async def take(
     session: AsyncSession, project: str, stamped: Iterable[tuple[Any, str | None]], *, received: int
 ) -> None:
-    """Note the stamps of what was stored in this session: one read and one write for all of them.
+    """Note the stamps of what was stored in this session.
 
     Each comes with the id of its step, None where it is not a step's. Those of threads that are not there (any more)
     are passed over: nothing may be left of what was purged. `received` is the moment (microseconds) at which the
     request came, before it waited for the writer's turn.
     """
-    heard: dict[tuple[str, str], _Heard] = {}
+    heard: dict[str, dict[str, _Heard]] = {}
     for given, step_id in stamped:
         stamp = read(given)
-        if stamp is None or await rows.find(session, Thread, project, stamp.thread_id) is None:
+        if stamp is None:
             continue
+        in_thread = heard.setdefault(stamp.thread_id, {})
         for writer, (put, covered) in stamp.told.items():
-            one = heard.setdefault((stamp.thread_id, writer), _Heard())
+            one = in_thread.setdefault(writer, _Heard())
             one.put = max(one.put, put)
             one.covered += covered
             if stamp.at is not None:
                 one.skew = _least(one.skew, received - stamp.at)
         if step_id is not None and (step := await rows.find_to_change(session, project, step_id)) is not None:
             _place(step, stamp)
-    if heard:
-        await _store(session, project, heard, received)
+    for thread_id, news in heard.items():
+        thread = await rows.find(session, Thread, project, thread_id)
+        if thread is not None:
+            thread.writers = _merged(thread.writers or {}, news, received)
 
 
-async def _store(session: AsyncSession, project: str, heard: Mapping[tuple[str, str], _Heard], received: int) -> None:
-    known: dict[tuple[str, str], ThreadWriter] = {}
-    names = list(heard)
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        these = tuple_(ThreadWriter.thread_id, ThreadWriter.writer).in_(names[start : start + NAMES_AT_ONCE])
-        with session.no_autoflush:
-            found = await session.scalars(select(ThreadWriter).where(ThreadWriter.project_id == project, these))
-        known |= {(row.thread_id, row.writer): row for row in found}
-    for (thread_id, writer), news in heard.items():
-        row = known.get((thread_id, writer))
-        if row is None:
-            row = ThreadWriter(
-                project_id=project, thread_id=thread_id, writer=writer, put=0, covered=[], skew=None, heard_at=received
-            )
-            session.add(row)
-        row.put = max(row.put, news.put)
-        row.skew = _least(row.skew, news.skew)
-        row.heard_at = max(row.heard_at, received)
-        covered = union([*row.covered, *news.covered])
-        if len(covered) <= MOST_RANGES:  # a writer with so many holes has other troubles than this
-            row.covered = covered
+def _merged(known: Mapping[str, Any], news: Mapping[str, _Heard], received: int) -> dict[str, Any]:
+    merged = dict(known)
+    room = MOST_RANGES - sum(_room(writer["covered"]) for writer in known.values())
+    for name, heard in news.items():
+        before = known.get(name, {"put": 0, "covered": [], "skew": None, "heard_at": received})
+        covered = union([*before["covered"], *heard.covered])
+        more = _room(covered) - (_room(before["covered"]) if name in known else 0)
+        if more > room:  # a thread with so many gaps has other troubles than this
+            if name not in known:
+                continue
+            covered, more = before["covered"], 0
+        room -= more
+        merged[name] = {
+            "put": max(before["put"], heard.put),
+            "covered": covered,
+            "skew": _least(before["skew"], heard.skew),
+            "heard_at": max(before["heard_at"], received),
+        }
+    return merged
+
+
+def _room(covered: Sequence[Any]) -> int:
+    return max(1, len(covered))
 
 
 def _place(step: Step | rows.NewStep, stamp: Stamp) -> None:
@@ -195,29 +204,32 @@ class Certificate:
         return "partly stamped" if self.unstamped else "complete"
 
 
-async def of_thread(session: AsyncSession, thread: Thread, steps: Iterable[StampedStep], now: int) -> Certificate:
+def of_thread(thread: Thread, steps: Iterable[StampedStep], now: int) -> Certificate:
     """Answer the certificate of a thread, of which all living steps are given."""
-    here = (ThreadWriter.project_id == thread.project_id, ThreadWriter.thread_id == thread.id)
-    found = (await session.scalars(select(ThreadWriter).where(*here).order_by(ThreadWriter.heard_at))).all()
-    placed: dict[str, list[StampedStep]] = {row.writer: [] for row in found}
+    told = thread.writers or {}
+    placed: dict[str, list[StampedStep]] = {name: [] for name in told}
     unstamped = 0
     for step in steps:
-        unstamped += step.writer is None
+        unstamped += step.writer not in placed
         if step.writer in placed and step.sequence is not None:
             placed[step.writer].append(step)
-    writers = [_writer(row, sorted(placed[row.writer], key=lambda step: int(step.sequence))) for row in found]
+    writers = [_writer(name, told[name], placed[name]) for name in sorted(told, key=lambda one: told[one]["heard_at"])]
     return Certificate(writers, unstamped, thread.open_count, threads.is_live(thread, now))
 
 
-def _writer(row: ThreadWriter, placed: Sequence[StampedStep]) -> Writer:
-    bounds = pairwise([[0, 0], *row.covered, [row.put + 1, row.put + 1]])
-    empty = [(one[1] + 1, other[0] - 1) for one, other in bounds if one[1] + 1 < other[0]]
+def _writer(name: str, told: Mapping[str, Any], steps: Sequence[StampedStep]) -> Writer:
+    placed = sorted(steps, key=lambda step: int(step.sequence))
+    put, skew = told["put"], told["skew"]
+    bounds = pairwise([[0, 0], *told["covered"], [put + 1, put + 1]])
     gaps = []
-    for first, last in empty:
+    for first, last in ((one[1] + 1, other[0] - 1) for one, other in bounds if one[1] + 1 < other[0]):
         before = bisect_left(placed, first, key=lambda step: int(step.sequence))
         gaps.append(Gap(first, last, placed[before - 1] if before else None))
-    notable = row.skew is not None and abs(row.skew) >= NOTABLE_SKEW
-    return Writer(row.writer, row.put, gaps, row.heard_at, row.skew if notable else None)
+    return Writer(name, put, gaps, told["heard_at"], skew if _is_notable(skew) else None)
+
+
+def _is_notable(skew: int | None) -> bool:
+    return skew is not None and abs(skew) >= NOTABLE_SKEW
 
 
 def as_json(thread_id: str, certificate: Certificate) -> dict[str, Any]:
@@ -261,11 +273,10 @@ async def skews(session: AsyncSession, project: str, steps: Iterable[Step]) -> d
     """Answer by thread and writer how far clocks are behind the server's (microseconds), where that is notable."""
     names = sorted({step.thread_id for step in steps if step.writer is not None and step.thread_id is not None})
     found: dict[tuple[str, str], int] = {}
-    for start in range(0, len(names), NAMES_AT_ONCE):
-        wrong = select(ThreadWriter.thread_id, ThreadWriter.writer, ThreadWriter.skew).where(
-            ThreadWriter.project_id == project,
-            ThreadWriter.thread_id.in_(names[start : start + NAMES_AT_ONCE]),
-            func.abs(ThreadWriter.skew) >= NOTABLE_SKEW,
-        )
-        found |= {(thread_id, writer): skew or 0 for thread_id, writer, skew in await session.execute(wrong)}
+    for start in range(0, len(names), THREADS_AT_ONCE):
+        some = (Thread.project_id == project, Thread.id.in_(names[start : start + THREADS_AT_ONCE]))
+        for thread_id, writers in await session.execute(select(Thread.id, Thread.writers).where(*some)):
+            found |= {
+                (thread_id, name): told["skew"] for name, told in (writers or {}).items() if _is_notable(told["skew"])
+            }
     return found

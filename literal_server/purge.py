@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
@@ -28,7 +28,6 @@ from literal_server.tables import (
     Score,
     Step,
     Thread,
-    ThreadWriter,
 )
 
 logger = logging.getLogger(__name__)
@@ -151,8 +150,6 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
         await session.delete(step)
     gone["steps"] += len(steps)
     if len(steps) < limit:
-        stamps = (ThreadWriter.project_id == project, ThreadWriter.thread_id == thread.id)
-        await session.execute(delete(ThreadWriter).where(*stamps))
         for table in (Score, Comment):
             of_whole = select(table).where(table.project_id == project, table.thread_id == thread.id)
             gone += await _remove(session, table.__tablename__, (await session.scalars(of_whole)).all())

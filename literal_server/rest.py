@@ -145,7 +145,7 @@ async def thread_certificate(request: Request) -> Response:
         if thread is None:
             return JsonResponse(refusal("There is no such thread in the project of this key."), 404)
         steps = await certificates.steps_of(session, project, identity)
-        found = await certificates.of_thread(session, thread, steps, clock.now())
+        found = certificates.of_thread(thread, steps, clock.now())
     return JsonResponse(certificates.as_json(identity, found))
 
 

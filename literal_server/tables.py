@@ -152,25 +152,7 @@ class Thread(Base):
     tags: Mapped[list[str]]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
     payloads: Mapped[dict[str, Any] | None]
-
-
-class ThreadWriter(Base):
-    """What one writer is known to have put in a thread, and what of it has arrived: see literal_server/stamps.py.
-
-    `put` is its highest number, `covered` the ranges of numbers that are stored, both ends included. `skew` is how far
-    its clock is behind the server's, `heard_at` when it was last heard by that.
-    """
-
-    __tablename__ = "thread_writers"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read once by SQLAlchemy, never changed
-
-    project_id: Mapped[str] = mapped_column(primary_key=True)
-    thread_id: Mapped[str] = mapped_column(primary_key=True)
-    writer: Mapped[str] = mapped_column(primary_key=True)
-    put: Mapped[int]
-    covered: Mapped[Any]
-    skew: Mapped[int | None]
-    heard_at: Mapped[int]
+    writers: Mapped[dict[str, Any] | None]  # see literal_server/certificates.py
 
 
 class Step(Base):

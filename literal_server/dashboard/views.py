@@ -233,7 +233,7 @@ async def read_thread(
     arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
-    certificate = await certificates.of_thread(session, thread, [full.step for full in arranged], now)
+    certificate = certificates.of_thread(thread, [full.step for full in arranged], now)
     comments = await reviews.comments_of(session, project, thread_id)
     for node in flatten(roots) if comments else ():
         node.comments = [one for one in comments if one.step_id == node.step.id]

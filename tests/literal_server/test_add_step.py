@@ -24,7 +24,7 @@ from literal_server.graphql.service import Caller, make_schema
 from literal_server.rest import Api
 from literal_server.rows import NewStep, purged_digest
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, PurgedId, Score, Step, Thread, ThreadWriter
+from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
 from tests.literal_server.fuzz import examples
 from tests.literal_server.wire import KEY
 
@@ -144,7 +144,7 @@ async def stored(api: Api, mark: str) -> list[str]:
     """Every row of the ids with this mark, without the ids that are made up at random."""
     lines = []
     async with api.database.reading() as session:
-        for table in (Step, Thread, ThreadWriter, Score, Attachment):
+        for table in (Step, Thread, Score, Attachment):
             random = {"project_id"} | ({"id"} if table in (Score, Attachment) else set())
             columns = [column for column in table.__table__.columns if column.name not in random]
             rows = await session.execute(select(*columns).where(table.project_id == api.project))

@@ -42,7 +42,7 @@ async def test_all_has_arrived(wire: Wire, server: Starlette) -> None:
     found = await certificate(wire)
 
     assert (found["state"], found["events"]) == ("complete", {"put": 3, "stored": 3, "missing": 0})
-    assert [(one["writer"], one["put"], one["missing"]) for one in found["writers"]] == [("next", 1, []), ("w", 2, [])]
+    assert [(one["writer"], one["put"], one["missing"]) for one in found["writers"]] == [("w", 2, []), ("next", 1, [])]
     assert await on_page(wire, server) == "complete, 3 of 3"
 
 

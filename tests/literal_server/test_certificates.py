@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from literal_server import stamps
 from literal_server.purge import purge_at_once
 from literal_server.stamps import union
-from literal_server.tables import Step, ThreadWriter
+from literal_server.tables import Step, Thread
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
@@ -58,8 +58,8 @@ def step(identity: str, thread: str | None = "t", **more: Any) -> dict[str, Any]
 async def told(server: Starlette) -> dict[tuple[str, str], tuple[int, list[list[int]]]]:
     """Return by thread and writer the highest number put and the ranges that are covered."""
     async with server.state.api.database.reading() as session:
-        rows = (await session.scalars(select(ThreadWriter))).all()
-    return {(row.thread_id, row.writer): (row.put, row.covered) for row in rows}
+        rows = (await session.scalars(select(Thread).where(Thread.writers.is_not(None)))).all()
+    return {(row.id, name): (one["put"], one["covered"]) for row in rows for name, one in (row.writers or {}).items()}
 
 
 @given(ranges, st.randoms(use_true_random=False))
