@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Reports of one step that come within this time are sent as one: the more threads are busy, the longer is waited, and
 # the less the server has to do. What waits is on disk.
-GATHERING_SECONDS_A_THREAD = 0.1
+GATHERING_SECONDS_A_THREAD = 0.3
 LONGEST_GATHERING_SECONDS = 1.0
 # A request that only breaks the server, while others go through, is set aside after so many tries alone.
 TRIES_ALONE = 8
@@ -58,7 +59,8 @@ class Outbox:
             self._lanes.add(update)
         self._left_open = self._store.begun()
         self._number = self._store.last_number()
-        self._last_write: asyncio.Future[Any] | None = None
+        self._writes = self._settled = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._work, self._hurry, self._wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._progress = asyncio.Condition()
         self._flushing = 0
@@ -152,21 +154,28 @@ class Outbox:
             self._add(Update(self._number, lost.lane, "thread", lost.lane, {}, time.time(), stamp))
 
     def _write(self, update: Update, more: Sequence[Statement]) -> None:
+        self._writes += 1
         last = self._numbers.last(update.lane)
-        written = self._last_write = self._store.write([store.put(update), *more])
-        written.add_done_callback(partial(self._was_written, update, last, time.monotonic()))
+        self._store.write([store.put(update), *more], partial(self._was_written, update, last, time.monotonic()))
 
-    def _was_written(self, update: Update, last: int, put_at: float, write: "asyncio.Future[Any]") -> None:
-        self._said_when_failed(write)
+    def _was_written(self, update: Update, last: int, put_at: float, error: Exception | None) -> None:
+        self._settled += 1
+        while self._waiters and self._waiters[0][0] <= self._settled:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        self._note_write(error)
         self._numbers.keep(update.lane, last)
-        update.on_disk = not write.exception()
+        update.on_disk = error is None
         if update.on_disk:
             self.health.to_disk.append(time.monotonic() - put_at)
 
     async def written(self) -> None:
         """Wait until all that was put is on disk, or is known not to get there; a full disk must not end a turn."""
-        if self._last_write and not self._last_write.done():
-            await asyncio.wait([self._last_write])
+        if self._settled < self._writes:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._writes, waiter))
+            await waiter
 
     async def flush(self, seconds: float, thread_id: str | None = None) -> bool:
         """Wait until the server has all that was put of a thread (of all, for None) before this call.
@@ -299,7 +308,7 @@ class Outbox:
         self._lanes.done(batch)
         for update, _ in refused:
             self._tell_of_gap(update)
-        self._store.write(statements).add_done_callback(self._said_when_failed)
+        self._store.write(statements, self._note_write)
         if len(refused) < len(batch):
             self._pause = 0.0
             now = time.time()
@@ -307,9 +316,8 @@ class Outbox:
         async with self._progress:
             self._progress.notify_all()
 
-    def _said_when_failed(self, write: "asyncio.Future[Any]") -> None:
+    def _note_write(self, error: Exception | None) -> None:
         """Note whether the file can be written; a full disk is said once, and once that it is over."""
-        error = write.exception()
         if error and not self.health.disk_fails:
             logger.error("The outbox cannot be written, so a kill of the app now would lose what waits: %s", error)
         elif self.health.disk_fails and not error:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class Begun:
 @dataclass(frozen=True, slots=True)
 class _Job:
     work: Callable[[sqlite3.Connection], Any]
-    done: "asyncio.Future[Any]"
+    tell: Callable[[Any], None]  # in the event loop: what came of it, an exception where it failed
+    loop: asyncio.AbstractEventLoop
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -89,26 +91,33 @@ class OutboxStore:
         query = "SELECT max(number) FROM (SELECT number FROM waiting UNION ALL SELECT number FROM dead_letters)"
         return int(self._db.execute(query).fetchone()[0] or 0)
 
-    def write(self, statements: Sequence[Statement]) -> "asyncio.Future[None]":
-        """Have statements executed, together; the future is done when they are committed, or holds why they are not."""
+    def write(self, statements: Sequence[Statement], settled: Callable[[Exception | None], None]) -> None:
+        """Have statements executed, together; `settled` hears when they are committed, or why they are not.
+
+        It is told in the order of the writes, and must not raise.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             for statement, values in statements:
                 db.execute(statement, values)
 
-        return self.ask(work)
+        self._put(work, settled)
 
     def ask(self, work: Callable[[sqlite3.Connection], Any]) -> "asyncio.Future[Any]":
         """Have something done in the writer's thread and within a transaction; the future holds what comes of it."""
+        answer = asyncio.get_running_loop().create_future()
+        self._put(work, partial(_answer, answer))
+        return answer
+
+    def _put(self, work: Callable[[sqlite3.Connection], Any], tell: Callable[[Any], None]) -> None:
+        job = _Job(work, tell, asyncio.get_running_loop())
+        if self._closed:  # a turn that outlives the end of the app must not wait for ever
+            job.loop.call_soon(tell, sqlite3.ProgrammingError("it is closed"))
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
             self._thread.start()
-        job = _Job(work, asyncio.get_running_loop().create_future())
-        if self._closed:  # a turn that outlives the end of the app must not wait for ever
-            job.done.set_exception(sqlite3.ProgrammingError("it is closed"))
-        else:
-            self._jobs.put(job)
-        return job.done
+        self._jobs.put(job)
 
     async def close(self) -> None:
         """Close the file when all that was asked for is done."""
@@ -128,7 +137,7 @@ class OutboxStore:
             due = [job for job in jobs if job is not None]
             if due:
                 outcomes = self._commit(due)
-                due[0].done.get_loop().call_soon_threadsafe(_settle, outcomes)
+                due[0].loop.call_soon_threadsafe(_settle, outcomes)
 
     def _commit(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
         """Do the jobs in one transaction; should that fail, each in its own, so that one does not spoil the others."""
@@ -147,12 +156,16 @@ class OutboxStore:
 
 def _settle(outcomes: Sequence[tuple[_Job, Any]]) -> None:
     for job, outcome in outcomes:
-        if job.done.done():
-            continue
-        if isinstance(outcome, Exception):
-            job.done.set_exception(outcome)
-        else:
-            job.done.set_result(outcome)
+        job.tell(outcome)
+
+
+def _answer(answer: "asyncio.Future[Any]", outcome: Any) -> None:
+    if answer.done():  # who asked has gone
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -211,17 +224,10 @@ def take_up_dead_letters(db: sqlite3.Connection) -> tuple[list[Update], int]:
 
 
 def _row(update: Update) -> Row:
-    return (
-        update.number,
-        update.lane,
-        update.kind,
-        update.key,
-        update.text,
-        update.put_at,
-        update.stamp_text,
-    )
+    body, stamp = update.texts
+    return (update.number, update.lane, update.kind, update.key, body, update.put_at, stamp)
 
 
 def _update(row: Row) -> Update:
     number, lane, kind, key, text, put_at, stamp = row
-    return Update(number, lane, kind, key, json.loads(text), put_at, Stamp.read(stamp), text, on_disk=True)
+    return Update(number, lane, kind, key, json.loads(text), put_at, Stamp.read(stamp), on_disk=True)

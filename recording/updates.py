@@ -27,22 +27,24 @@ class Update:
     body: Body
     put_at: float
     stamp: Stamp | None = None
-    text: str = field(default="", repr=False)
-    stamp_text: str | None = field(default=None, repr=False)
     under_way: bool = False
     on_disk: bool = False
     tries: int = 0
     first_failure: float = 0.0
+    _texts: tuple[str, str | None] | None = field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Write the body and the stamp as JSON, which is what goes to the disk and what counts as its size."""
-        self.text = self.text or as_json(self.body)
-        self.stamp_text = self.stamp.as_text() if self.stamp else None
+    @property
+    def texts(self) -> tuple[str, str | None]:
+        """Body and stamp as JSON, as they go to the disk; written when first asked for, so never for what is merged."""
+        if self._texts is None:
+            self._texts = as_json(self.body), self.stamp.as_text() if self.stamp else None
+        return self._texts
 
     @property
     def size(self) -> int:
         """The bytes that it takes in the file."""
-        return len(self.text) + len(self.stamp_text or "")
+        body, stamp = self.texts
+        return len(body) + len(stamp or "")
 
     @property
     def is_word(self) -> bool:
@@ -55,8 +57,7 @@ class Update:
         merge = merged_thread if self.kind == "thread" else merged_step
         self.body = merge(self.body, later.body)
         self.stamp = merged(self.stamp, later.stamp)
-        self.text = ""
-        self.__post_init__()
+        self._texts = None
 
     def __str__(self) -> str:
         """Return what it is, for the log and for people who look after dead letters."""
@@ -65,9 +66,12 @@ class Update:
         return f"deletion of step {self.key}" if self.kind == "deletion" else f"{self.kind} {self.key}"
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)  # made once: `json.dumps` makes one for each call
+
+
 def as_json(body: Mapping[str, Any]) -> str:
     """Write a body in ASCII, whatever it holds: halves of surrogate pairs, and as text what JSON has no form for."""
-    return json.dumps(body, separators=(",", ":"), default=str)
+    return _ENCODER.encode(body)
 
 
 def merged_step(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Body:
