@@ -45,6 +45,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Milliseconds to wait for a lock of another process, and for readers when the log is emptied.
 _PATIENCE = 10_000
 _CHECKPOINT_PATIENCE = 250
+_A_MOMENT_SECONDS = 0.1
 
 # synchronous=FULL: an answered write survives a power cut. foreign_keys stays off: children come before parents.
 # secure_delete: what is deleted is overwritten, so that a purge leaves nothing in the free parts of the file.
@@ -86,6 +87,7 @@ class Database:
         self._plain = self._engine.execution_options(begin_with=None)
         self._turn = asyncio.Lock()
         self.waiting = 0
+        self._wrote_at = 0.0
         self._waited = waited
         self._follow = follow
         event.listen(self._engine.sync_engine, "connect", _prepare_connection)
@@ -133,7 +135,13 @@ class Database:
                 self._waited(time.monotonic() - began)
             yield
         finally:
+            self._wrote_at = time.monotonic()
             self._turn.release()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody writes, or has done so a moment ago: what can wait does better to."""
+        return self._turn.locked() or time.monotonic() - self._wrote_at < _A_MOMENT_SECONDS
 
     async def forget_deleted(self) -> bool:
         """Empty the write-ahead log, in which old forms of rows lie; False while a long read still needs it."""
