@@ -6,13 +6,15 @@ from typing import Any
 
 LARGEST_INT = 2**31 - 1
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: `json.dumps` makes one a call
+
 
 def dumps(value: Any) -> str:
     """Write any JSON value as compact text that can be encoded as UTF-8.
 
     Lone surrogates, which UTF-8 cannot hold, make the whole text fall back to escapes.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _COMPACT.encode(value)
     if text.isascii():
         return text
     try:

@@ -1,7 +1,7 @@
 """Rows of the merge: found once a session, hidden with what belongs to them, and remembered after their purge."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
 
+Ahead = TypeVar("Ahead", Thread, Step)
 Kind = TypeVar("Kind", Thread, Step, Score, Attachment)
 
 _NEW_STEPS = "new_steps"
@@ -81,14 +82,28 @@ async def find_to_change(session: AsyncSession, project: str, identity: str) -> 
     return known if isinstance(known, NewStep) else await find(session, Step, project, identity)
 
 
-async def find_ahead(session: AsyncSession, project: str, step_ids: Sequence[str]) -> None:
-    """Read the steps of a batch in one statement, so that `find` knows which are there and which are new."""
-    if not step_ids:
-        return
-    known: dict[Any, Any] = session.info
-    known |= {(Step, project, identity): None for identity in step_ids}
-    for step in await session.scalars(select(Step).where(Step.project_id == project, Step.id.in_(step_ids))):
-        known[(Step, project, step.id)] = step
+async def find_ahead(
+    session: AsyncSession, project: str, step_ids: Sequence[str], thread_ids: Iterable[str | None] = ()
+) -> None:
+    """Read the rows of a batch in a statement for each kind, so that `find` knows which are there and which are new."""
+    await _know(session, Step, project, step_ids)
+    threads = [one for one in dict.fromkeys(thread_ids) if one is not None]
+    await _know(session, Thread, project, threads)
+    new = [purged_digest("thread", one) for one in threads if session.info[(Thread, project, one)] is None]
+    if new:
+        session.info.update({(PurgedId, project, digest): None for digest in new})
+        purged = select(PurgedId).where(PurgedId.project_id == project, PurgedId.digest.in_(new))
+        with session.no_autoflush:
+            session.info.update({(PurgedId, project, one.digest): one for one in await session.scalars(purged)})
+
+
+async def _know(session: AsyncSession, kind: type[Ahead], project: str, identities: Sequence[str]) -> None:
+    unknown = [one for one in identities if (kind, project, one) not in session.info]
+    if unknown:
+        session.info.update({(kind, project, identity): None for identity in unknown})
+        stored = select(kind).where(kind.project_id == project, kind.id.in_(unknown))
+        with session.no_autoflush:
+            session.info.update({(kind, project, row.id): row for row in await session.scalars(stored)})
 
 
 def add(session: AsyncSession, row: Thread | Step | NewStep | Score | Attachment) -> None:
@@ -128,5 +143,6 @@ def purged_digest(kind: str, identity: str) -> str:
 
 async def deletion_before_purge(session: AsyncSession, project: str, kind: str, identity: str) -> int | None:
     """Answer when a row was deleted that is purged by now, None when there was no such row."""
-    purged = await session.get(PurgedId, (project, purged_digest(kind, identity)))
+    known, key = session.info, (PurgedId, project, purged_digest(kind, identity))
+    purged = known[key] if key in known else await session.get(PurgedId, key[1:])
     return None if purged is None else purged.deleted_at

@@ -23,7 +23,7 @@ from graphql import (
     print_ast,
 )
 
-from literal_server import clock, ingest
+from literal_server import clock, ingest, rows
 from literal_server.errors import Refused
 from literal_server.graphql.context import Context, check_ids
 from literal_server.ingest import StepReport
@@ -127,6 +127,8 @@ class AddStep:
 
         New steps are stored with the next `rows.flush`.
         """
+        ids, threads = [report.id for report in reports], [report.thread_id for report in reports]
+        await rows.find_ahead(context.session, context.project, ids, threads)
         data = {}
         for root, report in zip(self.roots, reports, strict=True):
             try:

@@ -4,9 +4,8 @@ import inspect
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from literal_server.files import FileStore
 from literal_server.graphql import add_step, collection_resolvers, limits, resolvers
 from literal_server.graphql.add_step import AddStep
 from literal_server.graphql.context import Context
+from literal_server.group_commit import GroupCommit
 from literal_server.metrics import Metrics, Operation
 from literal_server.settings import ServerSettings
 
@@ -60,9 +60,6 @@ class Caller:
     client_name: str | None = None
 
 
-_Work = Callable[[Context], Awaitable[ExecutionResult]]
-
-
 @dataclass(frozen=True)
 class _Known:
     """A document as it was parsed, and what it does where that is to take in steps and nothing else."""
@@ -73,6 +70,9 @@ class _Known:
 
 class _Undo(Exception):  # noqa: N818 - a signal to the transaction, not an error of anybody
     """Leaves the write transaction so that nothing of it stays."""
+
+    def __init__(self, errors: list[GraphQLError] | None) -> None:
+        self.errors = errors
 
 
 def make_schema() -> GraphQLSchema:
@@ -94,6 +94,7 @@ class GraphService:
 
     def __init__(self, database: Database, settings: ServerSettings, files: FileStore, metrics: Metrics) -> None:
         self._database = database
+        self._group = GroupCommit(database)
         self._files = files
         self._metrics = metrics
         self._settings = settings
@@ -122,43 +123,53 @@ class GraphService:
     async def _run(
         self, known: _Known, operation: OperationDefinitionNode, variables: Mapping[str, Any], caller: Caller
     ) -> ExecutionResult:
-        operations: list[Operation] = []
-        in_general = partial(self._execute, known.document, variables)
         if operation.operation is OperationType.MUTATION:
-            reports = known.add_step.reports(variables) if known.add_step is not None else None
-            if known.add_step is not None and reports is not None:
-                work, ids = partial(known.add_step.take_in, reports), [report.id for report in reports]
-            else:
-                work, ids = in_general, _steps_of_batch(variables, self._settings.max_batch)
-            result, stored = await self._write(work, ids, variables, caller, operations)
-        else:
-            async with self._database.reading() as session:
-                result, stored = await in_general(self._context(session, caller, operations)), True
-        self._metrics.count_operations(operations, stored=stored)
+            return await self._write(known, variables, caller)
+        operations: list[Operation] = []
+        async with self._database.reading() as session:
+            result = await self._execute(known.document, variables, self._context(session, caller, operations))
+        self._metrics.count_operations(operations, stored=True)
         return result
 
-    async def _write(
-        self,
-        work: _Work,
-        step_ids: Sequence[str],
-        variables: Mapping[str, Any],
-        caller: Caller,
-        operations: list[Operation],
-    ) -> tuple[ExecutionResult, bool]:
-        result, received = ExecutionResult(), clock.now()
-        try:
-            async with self._database.writing() as session:
-                await rows.find_ahead(session, caller.project, step_ids)
-                result = await work(self._context(session, caller, operations))
-                if any(is_unexpected(error) for error in result.errors or ()):
-                    raise _Undo
-                if "stamp_0" in variables:
-                    stored = _stamps_of_stored(variables, result)
-                    await certificates.take(session, caller.project, stored, received=received)
+    async def _write(self, known: _Known, variables: Mapping[str, Any], caller: Caller) -> ExecutionResult:
+        """Execute a mutation. Batches of steps that wait for the writer at the same time are written together."""
+        reports = known.add_step.reports(variables) if known.add_step is not None else None
+        operations: list[Operation] = []
+        received = clock.now()
+
+        async def work(session: AsyncSession) -> ExecutionResult:
+            operations.clear()  # of an attempt in company
+            context = self._context(session, caller, operations)
+            if known.add_step is not None and reports is not None:
+                result = await known.add_step.take_in(reports, context)
+            else:
+                result = await self._execute_mutation(known.document, variables, context)
+            if any(is_unexpected(error) for error in result.errors or ()):
+                raise _Undo(result.errors)
+            if "stamp_0" in variables:
+                stamps = _stamps_of_stored(variables, result)
+                await certificates.take(session, caller.project, stamps, received=received)
                 await rows.flush(session)
-        except _Undo:
-            return ExecutionResult(None, result.errors), False
-        return result, True
+            return result
+
+        try:
+            if reports is not None:
+                result = await self._group.write(work)
+            else:
+                async with self._database.writing() as session:
+                    result = await work(session)
+        except _Undo as undo:
+            self._metrics.count_operations(operations, stored=False)
+            return ExecutionResult(None, undo.errors)
+        self._metrics.count_operations(operations, stored=True)
+        return result
+
+    async def _execute_mutation(
+        self, document: DocumentNode, variables: Mapping[str, Any], context: Context
+    ) -> ExecutionResult:
+        ids = _steps_of_batch(variables, self._settings.max_batch)
+        await rows.find_ahead(context.session, context.project, ids)
+        return await self._execute(document, variables, context)
 
     def _context(self, session: AsyncSession, caller: Caller, operations: list[Operation]) -> Context:
         said = (caller.environment, caller.client_name)

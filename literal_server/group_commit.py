@@ -1,0 +1,81 @@
+"""Group commit: changes that wait for the writer at the same time share a transaction, and one wait for the disk.
+
+Nobody is made to wait for company: a group is whoever came while the one before it was written. Each change is answered
+only after the commit. When anything of a group fails all of it is undone, and each change is tried on its own, so that
+one can never spoil another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server import rows
+from literal_server.db import Database
+
+LARGEST_GROUP = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Change:
+    work: Callable[[AsyncSession], Awaitable[Any]]
+    outcome: asyncio.Future[Any]
+
+
+class GroupCommit:
+    """Writes changes that can share a session: each may read what others in it have changed, and may be done again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[_Change] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Do this in a transaction and answer what it answers, once that is committed.
+
+        What it raises is raised here, and then nothing of it is stored. One that is cancelled may still be stored.
+        """
+        change = _Change(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(change)
+        self._database.waiting += 1
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        answer: T = await change.outcome
+        return answer
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+                self._database.waiting -= len(group)
+                await self._write_together(group)
+        finally:
+            self._writer = None
+
+    async def _write_together(self, group: list[_Change]) -> None:
+        try:
+            async with self._database.writing() as session:
+                answers = [await change.work(session) for change in group]
+                await rows.flush(session)
+        except Exception as error:  # noqa: BLE001 - it belongs to the one who asked, as soon as it is known who that is
+            if len(group) == 1:
+                _tell(group[0].outcome, error=error)
+            else:
+                for change in group:
+                    await self._write_together([change])
+        else:
+            for change, answer in zip(group, answers, strict=True):
+                _tell(change.outcome, answer)
+
+
+def _tell(outcome: asyncio.Future[Any], answer: Any = None, *, error: Exception | None = None) -> None:
+    if outcome.done():  # whoever asked has gone
+        return
+    if error is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(answer)

@@ -1,0 +1,136 @@
+"""Changes that wait for the writer together are committed together, and none of them can spoil another."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from literalai.api.helpers.gql import steps_query_builder
+from sqlalchemy import event, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.applications import Starlette
+
+from literal_server import ingest, rows, totals
+from literal_server.db import Database
+from literal_server.group_commit import GroupCommit
+from literal_server.ingest import StepReport
+from literal_server.tables import Project, Step, Thread
+from tests.literal_server.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+Work = Callable[[AsyncSession], Awaitable[str]]
+
+
+@pytest.fixture
+def database(server: Starlette) -> Database:
+    made: Database = server.state.api.database
+    return made
+
+
+@pytest.fixture
+def commits(database: Database) -> list[str]:
+    """What is committed by sessions that have written."""
+    seen: list[str] = []
+    event.listen(database._engine.sync_engine, "commit", lambda _: seen.append("commit"))
+    return seen
+
+
+def making(name: str, failure: Exception | None = None) -> Work:
+    async def work(session: AsyncSession) -> str:
+        session.add(Project(id=name, name=name, created_at=1))
+        await session.flush()
+        if failure is not None:
+            raise failure
+        return name
+
+    return work
+
+
+async def stored(database: Database) -> set[str]:
+    async with database.reading() as session:
+        return set(await session.scalars(select(Project.name))) - {"verbatim"}
+
+
+async def test_those_who_wait_share_a_commit(database: Database, commits: list[str]) -> None:
+    """What comes while the writer is busy is committed at once, and each is answered by its own work."""
+    group = GroupCommit(database)
+    names = [f"p{number}" for number in range(20)]
+    async with database.writing():
+        tasks = [asyncio.create_task(group.write(making(name))) for name in names]
+        await asyncio.sleep(0)
+        assert database.waiting > 0
+    answers = await asyncio.gather(*tasks)
+
+    assert answers == names
+    assert await stored(database) == set(names)
+    assert len(commits) < 5
+    assert database.waiting == 0
+
+
+async def test_one_that_fails_fails_alone(database: Database) -> None:
+    """A change that fails leaves nothing behind, and those that shared its transaction are stored all the same."""
+    group = GroupCommit(database)
+    works = [making("a"), making("b", ValueError("no")), making("c"), making("d", OSError("disk"))]
+    outcomes = await asyncio.gather(*(group.write(work) for work in works), return_exceptions=True)
+
+    assert outcomes[0] == "a"
+    assert outcomes[2] == "c"
+    assert [str(one) for one in outcomes if isinstance(one, Exception)] == ["no", "disk"]
+    assert await stored(database) == {"a", "c"}
+
+
+async def test_who_goes_away_keeps_nobody_waiting(database: Database) -> None:
+    """A request that is given up while it waits does not hold up the others, nor those that come later."""
+    group = GroupCommit(database)
+    async with database.writing():
+        gone, stays = (asyncio.create_task(group.write(making(name))) for name in ("gone", "stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+    assert await stays == "stays"
+    assert await group.write(making("later")) == "later"
+    assert {"stays", "later"} <= await stored(database)
+
+
+async def test_requests_at_once_are_all_stored(http: httpx.AsyncClient, server: Starlette, wire: Wire) -> None:
+    """Many reports of few steps at once, some refused: each is answered for itself, and the totals are right."""
+    kinds = ("run", "user_message")
+
+    async def send(number: int) -> dict[str, Any]:
+        values: dict[str, Any] = {"id_0": f"s{number % 7}", "threadId_0": f"t{number % 2}", "type_0": kinds[number % 2]}
+        values |= {"endTime_0": "2026-01-01T10:00:00Z", "name_0": f"n{number}"}
+        values |= {"scores_0": ["no score"]} if number == 5 else {}
+        body = {"query": steps_query_builder([{}]), "variables": values}
+        answer = await http.post("/api/graphql", json=body)
+        return dict(answer.json()["data"]["step0"])
+
+    answers = await asyncio.gather(*(send(number) for number in range(40)))
+    assert [number for number, answer in enumerate(answers) if not answer["ok"]] == [5]
+    api = server.state.api
+    async with api.database.writing() as session:
+        assert await session.scalar(select(func.count()).select_from(Step)) == 7
+        for thread in (await session.scalars(select(Thread))).all():
+            kept = thread.turn_count, thread.open_count, thread.last_activity
+            await totals.recount(session, thread)
+            assert kept == (thread.turn_count, thread.open_count, thread.last_activity)
+
+
+async def test_a_batch_reads_what_its_company_has_changed(database: Database, server: Starlette) -> None:
+    """Two changes in one session that tell of one new step make one row of it."""
+    project = server.state.api.project
+
+    async def first(session: AsyncSession) -> None:
+        await rows.find_ahead(session, project, ["s"], ["t"])
+        await ingest.ingest_one_of_batch(session, project, StepReport("s", thread_id="t", name="first", end_time=1))
+
+    async def second(session: AsyncSession) -> None:
+        await rows.find_ahead(session, project, ["s"], ["t"])
+        await ingest.ingest_one_of_batch(session, project, StepReport("s", thread_id="t", output="second", end_time=2))
+
+    group = GroupCommit(database)
+    await asyncio.gather(group.write(first), group.write(second))
+    async with database.reading() as session:
+        step = await session.get(Step, (project, "s"))
+    assert step is not None
+    assert (step.name, step.output, step.end_time) == ("first", "second", 2)
