@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from graphql import build_schema, graphql_sync
 from literalai.api import AsyncLiteralAPI
+from literalai.api.helpers.gql import steps_query_builder
 from pydantic import SecretStr
 
+import literal_server
 from literal_server.app import create_app
 from literal_server.settings import ServerSettings
 from recording.client import LiteralAPI
@@ -53,3 +56,20 @@ async def test_a_thread_is_read_as_the_sdk_reads_it(tmp_path: Path, monkeypatch:
 
 def _forbidden(_seconds: float) -> None:
     raise AssertionError("it sleeps, and with it everybody's answers")
+
+
+def test_servers_of_another_make_pass_stamps_over() -> None:
+    """GraphQL ignores variables that a document does not declare: a server that knows no stamps stores the steps."""
+    schema = build_schema((Path(literal_server.__file__).parent / "graphql" / "schema.graphql").read_text())
+    stored: list[Any] = []
+
+    def ingest_step(_info: Any, **step: Any) -> dict[str, Any]:
+        stored.append(step)
+        return {"ok": True}
+
+    stamp = {"thread": "t", "at": 1, "told": {"w": [1, [[1, 1]]]}, "place": None}
+    sent = {"id_0": "a", "stamp_0": stamp, "id_1": "b", "stamp_1": None}
+    answer = graphql_sync(schema, steps_query_builder([{}, {}]), {"ingestStep": ingest_step}, variable_values=sent)
+
+    assert answer.errors is None
+    assert stored == [{"id": "a"}, {"id": "b"}]
