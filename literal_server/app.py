@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from literal_server import auth, health, keys, payloads, purge, rest, rest_files, search
+from literal_server import auth, health, keys, payloads, prices, pricing, purge, rest, rest_files, search
 from literal_server.changes import Changes
 from literal_server.dashboard import deleted, listing, live, pages, review, sign_in
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
@@ -63,7 +63,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
     @asynccontextmanager
     async def opened(app: Starlette) -> AsyncIterator[None]:
         make_data_folder(settings.data_dir)
-        stores = payloads.session_info(settings) | search.session_info(settings)
+        stores = payloads.session_info(settings) | search.session_info(settings) | prices.session_info(settings)
         changes = Changes()
         database = Database(settings.database_path, metrics.writer_wait.observe, stores, changes.follow)
         try:
@@ -76,7 +76,12 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
             graph = GraphService(database, settings, files, metrics)
             app.state.api = rest.Api(database, graph, ring, settings, files, project, changes)
             app.state.search = follower = search.Follower(database)
-            async with ring.following(database), follower.following(), purge.in_rounds(database, settings):
+            async with (
+                ring.following(database),
+                follower.following(),
+                pricing.following(database),
+                purge.in_rounds(database, settings),
+            ):
                 yield
         finally:
             await database.close()

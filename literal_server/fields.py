@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, func, or_, select
 
 from literal_server.filters import (
     DEFAULT_ENVIRONMENT,
@@ -49,6 +49,8 @@ _PROMPT_OF_STEP: Condition = and_(
     PromptLineage.id == PromptVersion.lineage_id,
 )
 
+# Where no price is known at all, a cost is unknown, not nothing.
+THREAD_COST: ColumnElement[Any] = case((or_(Thread.unpriced_count == 0, Thread.cost > 0), Thread.cost))
 THREAD_DURATION: ColumnElement[Any] = (Thread.last_end - Thread.first_start) / 1_000_000.0
 # A client measures its model call; where it did not, the step's own times tell.
 GENERATION_DURATION: ColumnElement[Any] = func.coalesce(Step.duration, (Step.end_time - Step.start_time) / 1_000_000.0)

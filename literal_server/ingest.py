@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock, generations, json_text, payloads
+from literal_server import clock, generations, json_text, payloads, prices
 from literal_server.errors import Refused, ThreadDeleted
 from literal_server.payloads import GENERATION
 from literal_server.rows import NewStep, add, deletion_before_purge, find
@@ -107,6 +107,8 @@ async def _merge(
     before = Standing(step.thread_id, step.start_time, share(step))
     if words := merge_step(step, report, edit=edit):
         _lay(step, await payloads.spill(session, step, words))
+        if any(name.startswith(GENERATION) for name in words):
+            prices.lay_cost(session, step)
     step.environment = step.environment or environment
     if isinstance(step, Step) and session.is_modified(step):
         step.updated_at = clock.now()

@@ -143,7 +143,8 @@ class Thread(Base):
     first_start: Mapped[int | None]
     last_end: Mapped[int | None]
     token_count: Mapped[int] = mapped_column(default=0)
-    cost: Mapped[float] = mapped_column(default=0.0)
+    cost: Mapped[float] = mapped_column(default=0.0)  # dollars of the model calls whose price is known
+    unpriced_count: Mapped[int] = mapped_column(default=0)  # and how many others there are
     error_count: Mapped[int] = mapped_column(default=0)
     turn_count: Mapped[int] = mapped_column(default=0)
     open_count: Mapped[int] = mapped_column(default=0)
@@ -436,3 +437,11 @@ class SearchChange(Base):
     kind: Mapped[str]
     owner: Mapped[str]
     at: Mapped[int]
+
+
+class AppliedPrices(Base):
+    """By which prices the costs were worked out that are stored: one row."""
+
+    __tablename__ = "applied_prices"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)

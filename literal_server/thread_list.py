@@ -22,6 +22,7 @@ ORDERS: Mapping[str, OrderColumn] = {
     "user": fields.THREAD_ORDERS["participant"],
     "turns": OrderColumn(Thread.turn_count),
     "tokens": OrderColumn(Thread.token_count),
+    "cost": nullable_number(fields.THREAD_COST),
     "duration": nullable_number(fields.THREAD_DURATION),
     "errors": OrderColumn(Thread.error_count),
 }

@@ -8,7 +8,7 @@ from typing import Any, Union
 from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, not_, or_, select
 
 from literal_server import clock, db, json_text
-from literal_server.fields import THREAD_DURATION
+from literal_server.fields import THREAD_COST, THREAD_DURATION
 from literal_server.filters import DEFAULT_ENVIRONMENT
 from literal_server.query_language import (
     Both,
@@ -167,6 +167,7 @@ STEP_ATTRIBUTES: dict[str, _Kind] = {
     "error": _Text(Step.error),
     "duration": _Number(_STEP_SECONDS, seconds=True),
     "tokens": _Number(Step.token_count),
+    "cost": _Number(Step.cost),
     "input": _Text(cast(Step.input, Text)),
     "output": _Text(cast(Step.output, Text)),
     "type": _Text(Step.type),
@@ -217,6 +218,7 @@ def thread_fields(scope: Scope) -> dict[str, _Kind]:
         "tag": _Tags(Thread.tags),
         "turns": _Number(Thread.turn_count),
         "tokens": _Number(Thread.token_count),
+        "cost": _Number(THREAD_COST),
         "errors": _Number(Thread.error_count),
         "duration": _Number(THREAD_DURATION, seconds=True),
         "created": _Moment(Thread.created_at, scope.now),

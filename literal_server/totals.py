@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from sqlalchemy import Integer, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import clock
+from literal_server import clock, prices
 from literal_server.rows import NewStep, add, find, flush, hide_belongings
 from literal_server.tables import Step, Thread
-
-# Costs are added up in any order: rounding keeps the sum the same.
-COST_DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one step adds to the totals of its thread."""
+    """What one step adds to the totals of its thread; a model call whose cost is not known is `unpriced`."""
 
     token_count: int = 0
     cost: float = 0.0
+    unpriced_count: int = 0
     error_count: int = 0
     turn_count: int = 0
     open_count: int = 0
@@ -48,6 +46,7 @@ def share(step: Step | NewStep) -> Share:
     return Share(
         token_count=step.token_count or 0,
         cost=step.cost or 0.0,
+        unpriced_count=int(step.generation is not None and step.cost is None),
         error_count=int(step.is_error),
         turn_count=int(step.type == "user_message"),
         open_count=int(step.type == "run" and step.start_time is not None and step.end_time is None),
@@ -76,7 +75,7 @@ async def account(
     # A mapped attribute is dear to set, and most of what a step adds is nothing.
     for name in Share.__dataclass_fields__:
         if added := getattr(after, name) - getattr(old, name):
-            setattr(thread, name, round(getattr(thread, name) + added, COST_DIGITS))
+            setattr(thread, name, round(getattr(thread, name) + added, prices.DIGITS))
     times = [moment for moment in (step.start_time, step.end_time) if moment is not None]
     if step.deleted_at is None and times:
         # A thread without times bears the moment it was made; the first time of a step replaces that.
@@ -102,6 +101,7 @@ async def recount(session: AsyncSession, thread: Thread) -> None:
             select(
                 func.coalesce(func.sum(Step.token_count), 0),
                 func.coalesce(func.sum(Step.cost), 0.0),
+                func.coalesce(func.sum(cast(Step.generation.is_not(None) & Step.cost.is_(None), Integer)), 0),
                 func.coalesce(func.sum(cast(Step.is_error, Integer)), 0),
                 func.coalesce(func.sum(cast(Step.type == "user_message", Integer)), 0),
                 func.coalesce(func.sum(cast(is_open, Integer)), 0),
@@ -111,10 +111,19 @@ async def recount(session: AsyncSession, thread: Thread) -> None:
             ).where(Step.project_id == thread.project_id, Step.thread_id == thread.id, Step.deleted_at.is_(None))
         )
     ).one()
-    names = ("token_count", "cost", "error_count", "turn_count", "open_count", "first_start", "last_end")
+    names = (
+        "token_count",
+        "cost",
+        "unpriced_count",
+        "error_count",
+        "turn_count",
+        "open_count",
+        "first_start",
+        "last_end",
+    )
     for name, value in zip((*names, "last_activity"), totals, strict=True):
         setattr(thread, name, value)
-    thread.cost = round(thread.cost, COST_DIGITS)
+    thread.cost = round(thread.cost, prices.DIGITS)
 
 
 async def ensure_thread(session: AsyncSession, project: str, identity: str, environment: str | None = None) -> Thread:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from literal_server import keys, payloads, projects, search
+from literal_server import keys, payloads, prices, projects, search
 from literal_server.data_folder import file_secret, initial_api_key, lock_data_folder, make_data_folder
 from literal_server.db import Database
 from literal_server.errors import DataFolderInUse
@@ -19,7 +19,7 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Database]:
     Raises DataFolderInUse when that is needed and a process of another version serves it.
     """
     make_data_folder(settings.data_dir)
-    stores = payloads.session_info(settings) | search.session_info(settings)
+    stores = payloads.session_info(settings) | search.session_info(settings) | prices.session_info(settings)
     database = Database(settings.database_path, session_info=stores)
     try:
         if not await database.is_migrated():

@@ -75,6 +75,8 @@ def make_templates() -> Environment:
         "shortened": text.shortened,
         "count": text.count,
         "seconds": text.seconds,
+        "cost": text.thread_cost,
+        "dollars": text.dollars,
         "moment": text.moment,
         "clock": text.clock_time,
         "iso": clock.format_time,

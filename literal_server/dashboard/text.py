@@ -8,6 +8,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from literal_server import clock, json_text
+from literal_server.tables import Thread
 
 LONGEST_TEXT = 100_000
 _LONGEST_MARKDOWN = 50_000
@@ -94,6 +95,20 @@ def clock_time(seconds: float) -> str:
     """Answer a moment of a thread as the player shows it: minutes and seconds since the thread began."""
     minutes, rest = divmod(round(seconds, 1), 60)
     return f"{minutes:.0f}:{rest:04.1f}"
+
+
+def dollars(cost: float | None) -> str:
+    """Answer a cost with as many digits as say something; one that is not known as unknown."""
+    if cost is None:
+        return "unknown"
+    return "$0" if cost == 0 else "< $0.0001" if cost < 0.0001 else f"${cost:,.4f}" if cost < 1 else f"${cost:,.2f}"
+
+
+def thread_cost(thread: Thread) -> str:
+    """Answer what a thread cost: at least, where the price of some of its model calls is not known."""
+    if thread.unpriced_count and not thread.cost:
+        return "unknown"
+    return f"{'≥ ' if thread.unpriced_count else ''}{dollars(thread.cost)}"
 
 
 def moment(microseconds: int) -> str:

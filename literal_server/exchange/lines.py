@@ -51,8 +51,8 @@ KINDS: Mapping[str, type[Base]] = {
 # What follows from the rest: the server that takes the line works it out again.
 _DERIVED: Mapping[type[Base], Container[str]] = {
     Thread: {
-        "last_activity", "first_start", "last_end", "token_count", "cost", "error_count", "turn_count", "open_count",
-        "payloads",
+        "last_activity", "first_start", "last_end", "token_count", "cost", "unpriced_count", "error_count",
+        "turn_count", "open_count", "payloads",
     },
     Step: {
         "is_error", "model", "provider", "input_tokens", "output_tokens", "token_count", "duration", "cost",

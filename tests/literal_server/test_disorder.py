@@ -40,7 +40,7 @@ BLANKS: dict[str, Any] = {
 }
 TYPES = ("run", "llm", "tool", "user_message", "assistant_message")
 TOTALS = (
-    *("token_count", "cost", "error_count", "turn_count", "open_count"),
+    *("token_count", "cost", "unpriced_count", "error_count", "turn_count", "open_count"),
     *("first_start", "last_end", "last_activity"),
 )
 

@@ -1,0 +1,162 @@
+"""What model calls cost: a file that one can edit, and behind it the kept list of the package genai-prices.
+
+A price that is not known is unknown, never nothing: an offline model is free only where the file says so.
+"""
+
+import hashlib
+import logging
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import genai_prices
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import TieredPrices
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from literal_server.rows import NewStep
+from literal_server.settings import ServerSettings, explain
+from literal_server.tables import Step
+
+logger = logging.getLogger(__name__)
+
+PRICES = "prices"
+MILLION = 1_000_000
+# Costs are added up in any order: rounding keeps the sum the same.
+DIGITS = 9
+_MOST_CACHED = 10_000  # names of models: whoever records may invent them
+
+# Dollars for so many tokens in and out.
+Cost = Callable[[int, int], float]
+
+
+class Entry(BaseModel):
+    """One price of the file: dollars for a million tokens, for the models whose names fit a pattern such as gpt-4o*."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    provider: str = "*"
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(ge=0, allow_inf_nan=False)
+
+    def fits(self, model: str, provider: str) -> bool:
+        """Say whether it is for this model."""
+        return fnmatchcase(model.lower(), self.model.lower()) and fnmatchcase(provider.lower(), self.provider.lower())
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    price: Sequence[Entry] = ()
+
+
+@dataclass(frozen=True)
+class Price:
+    """Where a price comes from, in words, and what calls cost by it."""
+
+    source: str
+    cost: Cost
+
+
+class Prices:
+    """The prices as they are now. The file is read anew when it has changed, by `refresh`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mistake: str | None = None
+        self._content: bytes | None = None
+        self._entries: Sequence[Entry] = ()
+        self._known: dict[tuple[str, str], Price | None] = {}
+        self.refresh()
+
+    @property
+    def fingerprint(self) -> str:
+        """Says whether prices may have changed: a digest of the file and the version of the list."""
+        own = repr(self._entries).encode()
+        return hashlib.sha256(own + genai_prices.__version__.encode()).hexdigest()
+
+    def refresh(self) -> None:
+        """Read the file, if it has changed. One with a mistake changes nothing; `mistake` says what is wrong."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        if content == self._content:
+            return
+        self._content = content
+        try:
+            self._entries = _File.model_validate(tomllib.loads(content.decode())).price
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+            self.mistake = explain(error) if isinstance(error, ValidationError) else str(error)
+            logger.error("%s cannot be read, so prices stay as they were: %s", self.path.name, self.mistake)
+            return
+        self.mistake = None
+        self._known = {}
+
+    def of(self, model: str, provider: str) -> Price | None:
+        """Answer the price of a model, None when it is not known."""
+        key = (model, provider)
+        if key not in self._known:
+            if len(self._known) >= _MOST_CACHED:
+                self._known = {}
+            self._known[key] = self._look_up(model, provider)
+        return self._known[key]
+
+    def _look_up(self, model: str, provider: str) -> Price | None:
+        own = next((entry for entry in self._entries if entry.fits(model, provider)), None)
+        if own is not None:
+            return Price(f"{self.path.name}: {own.model}", _by_rates(own.input, own.output))
+        return _of_list(model, provider)
+
+    def cost(
+        self, model: str | None, provider: str | None, tokens_in: int | None, tokens_out: int | None
+    ) -> float | None:
+        """Answer the dollars of one call, None when its price or its tokens are not known."""
+        if not model or tokens_in is None:
+            return None
+        price = self.of(model, provider or "")
+        return None if price is None else round(price.cost(max(0, tokens_in), max(0, tokens_out or 0)), DIGITS)
+
+
+def session_info(settings: ServerSettings) -> dict[str, Any]:
+    """What the sessions of a database have to know of prices."""
+    return {PRICES: Prices(settings.data_dir / "prices.toml")}
+
+
+def lay_cost(session: AsyncSession, step: Step | NewStep) -> None:
+    """Put the cost of its model call on a step; a session that knows no prices leaves it unknown."""
+    prices: Prices | None = session.info.get(PRICES)
+    if prices is not None and step.generation is not None:
+        step.cost = prices.cost(step.model, step.provider, step.input_tokens, step.output_tokens)
+
+
+def _by_rates(dollars_in: float, dollars_out: float) -> Cost:
+    return lambda tokens_in, tokens_out: (tokens_in * dollars_in + tokens_out * dollars_out) / MILLION
+
+
+def _of_list(model: str, provider: str) -> Price | None:
+    try:
+        found, known = get_snapshot().find_provider_model(model, None, provider or None, None)
+    except LookupError:
+        return None
+    source = f"genai-prices {genai_prices.__version__}: {found.id} {known.id}"
+    price = known.get_prices(datetime.now(UTC))
+    # Prices for sound, pictures, searches and cached tokens are for what a generation does not count apart.
+    rates = [getattr(price, name, None) for name in ("input_mtok", "output_mtok", "requests_kcount")]
+    if rates == [None, None, None]:
+        return None
+    if rates[2] is None and not any(isinstance(rate, TieredPrices) for rate in rates):
+        return Price(source, _by_rates(float(rates[0] or 0), float(rates[1] or 0)))
+
+    def by_list(tokens_in: int, tokens_out: int) -> float:
+        """Ask the list itself: the price depends on how many tokens there are."""
+        return float(price.calc_price(Usage(input_tokens=tokens_in, output_tokens=tokens_out))["total_price"])
+
+    return Price(source, by_list)
