@@ -109,8 +109,11 @@ async def spill(session: AsyncSession, row: Step | NewStep | Thread, values: Map
     kept = {}
     for name, value in values.items():
         kept[name] = value
-        content = json_text.dumps(value).encode() if json_text.may_exceed(value, store.limit(name)) else b""
-        if len(content) > store.limit(name):
+        limit = store.limit(name)
+        if not json_text.may_exceed(value, limit):
+            continue
+        content = json_text.dumps(value).encode()
+        if len(content) > limit:
             digest = await asyncio.to_thread(store.write, row, content)
             references[name] = {"digest": digest, "bytes": len(content)}
             kept[name] = preview(value)

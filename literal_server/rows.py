@@ -1,11 +1,11 @@
 """Rows of the merge: found once a session, hidden with what belongs to them, and remembered after their purge."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Select, Table, insert, inspect, select, update
+from sqlalchemy import Select, Table, bindparam, insert, inspect, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
@@ -63,6 +63,16 @@ _STEPS = cast(Table, Step.__table__)
 _COLUMNS = [(attribute.key, attribute.columns[0].name) for attribute in inspect(Step).column_attrs]
 
 
+# Made once: to put them together takes as long as to run them.
+_STORED: Mapping[Any, Select[Any]] = {
+    kind: select(kind).where(kind.project_id == bindparam("project"), kind.id.in_(bindparam("ids", expanding=True)))
+    for kind in (Step, Thread)
+}
+_PURGED = select(PurgedId).where(
+    PurgedId.project_id == bindparam("project"), PurgedId.digest.in_(bindparam("digests", expanding=True))
+)
+
+
 async def find(session: AsyncSession, kind: type[Kind], project: str, identity: str) -> Kind | None:
     """Answer the row with this id, deleted or not; one that was added in this session is found without a flush."""
     known: dict[Any, Any] = session.info
@@ -92,18 +102,18 @@ async def find_ahead(
     new = [purged_digest("thread", one) for one in threads if session.info[(Thread, project, one)] is None]
     if new:
         session.info.update({(PurgedId, project, digest): None for digest in new})
-        purged = select(PurgedId).where(PurgedId.project_id == project, PurgedId.digest.in_(new))
         with session.no_autoflush:
-            session.info.update({(PurgedId, project, one.digest): one for one in await session.scalars(purged)})
+            purged = await session.scalars(_PURGED, {"project": project, "digests": new})
+        session.info.update({(PurgedId, project, one.digest): one for one in purged})
 
 
 async def _know(session: AsyncSession, kind: type[Ahead], project: str, identities: Sequence[str]) -> None:
     unknown = [one for one in identities if (kind, project, one) not in session.info]
     if unknown:
         session.info.update({(kind, project, identity): None for identity in unknown})
-        stored = select(kind).where(kind.project_id == project, kind.id.in_(unknown))
         with session.no_autoflush:
-            session.info.update({(kind, project, row.id): row for row in await session.scalars(stored)})
+            stored = await session.scalars(_STORED[kind], {"project": project, "ids": unknown})
+        session.info.update({(kind, project, row.id): row for row in stored})
 
 
 def add(session: AsyncSession, row: Thread | Step | NewStep | Score | Attachment) -> None:

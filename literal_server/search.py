@@ -180,6 +180,7 @@ async def _documents(session: AsyncSession, changes: Sequence[SearchChange]) -> 
     for kind, project in dict.fromkeys((kind, project) for kind, project, _ in keys):
         owners = [key[2] for key in keys if key[:2] == (kind, project)]
         for row in await (_threads if kind == THREAD else _steps)(session, project, owners):
+            await asyncio.sleep(0)  # whoever waits for an answer gets it in between
             text = row.name if kind == THREAD else await _text_of_step(session, row)
             found[(kind, project, row.id)] = Document(project, kind, row.id, row.thread_id, text)
     return [found.get(key) or Document(key[1], key[0], key[2], None, None) for key in keys]
@@ -204,8 +205,8 @@ async def _steps(session: AsyncSession, project: str, owners: Sequence[str]) -> 
 
 async def _text_of_step(session: AsyncSession, row: Row[Any]) -> str:
     texts = {"input": row.input, "output": row.output}
-    owner = Step(project_id=row.project_id, id=row.id, payloads=row.payloads)
     for name in texts.keys() & (row.payloads or {}).keys():
+        owner = Step(project_id=row.project_id, id=row.id, payloads=row.payloads)
         texts[name] = await payloads.beginning(session, owner, name, search_text.MOST_CHARACTERS) or texts[name]
     if row.asked is not None:
         # What a model was asked repeats all that was said before: only its last message is new.
