@@ -142,7 +142,9 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
     # Remembered first: from the first of its steps on the thread cannot be restored any more.
     await _remember(session, project, "thread", thread.id, thread.deleted_at or 0)
     of_thread = select(Step).where(Step.project_id == project, Step.thread_id == thread.id)
-    of_thread = of_thread.options(load_only(Step.project_id, Step.id))
+    of_thread = of_thread.options(
+        load_only(Step.project_id, Step.id, Step.thread_id)
+    )  # as who follows the thread is told
     steps = (await session.scalars(of_thread.limit(limit))).all()
     gone = await _remove_belongings(session, project, [step.id for step in steps])
     await payloads.remove(session, [thread, *steps])
