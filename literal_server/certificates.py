@@ -197,10 +197,12 @@ class Certificate:
         """The certificate in a word or two."""
         if not self.writers:
             return "not stamped"
+        if self.open_runs and self.is_live:
+            return "running"  # what has not arrived may be on its way
         if self.missing:
             return "incomplete"
         if self.open_runs:
-            return "running" if self.is_live else "unfinished"
+            return "unfinished"
         return "partly stamped" if self.unstamped else "complete"
 
 

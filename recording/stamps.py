@@ -111,11 +111,15 @@ class Numbers:
             writer.kept = max(writer.kept, number)
 
     def on_wire(self, thread_id: str, stamp: Stamp | None) -> dict[str, Any] | None:
-        """Return a stamp as it is sent: with the moment, and with the highest number that there is by now."""
+        """Return a stamp as it is sent: with the highest number that there is by now, and with the moment.
+
+        Our clock says nothing of that of an earlier process, whose numbers bear no moment.
+        """
         if stamp is None:
             return None
         told = {writer: [put, covers] for writer, (put, covers) in stamp.told.items()}
         writer = self._writers.get(thread_id)
         if writer and writer.name in told:
             told[writer.name][0] = max(stamp.told[writer.name][0], writer.kept)
-        return {"thread": thread_id, "at": time.time_ns() // 1_000, "told": told, "place": stamp.place}
+        at = time.time_ns() // 1_000 if writer and list(told) == [writer.name] else None
+        return {"thread": thread_id, "at": at, "told": told, "place": stamp.place}

@@ -80,11 +80,11 @@ async def test_an_open_run_is_never_complete(wire: Wire, server: Starlette) -> N
     """As long as a run has no end there may be more; when it has been silent for long, its writer has stopped."""
     await report(wire, (step("old", **BEGUN), stamp([[1, 1]])))
     unfinished = await on_page(wire, server)
-    await report(wire, (step("new", type="run", startTime=clock.format_time(clock.now())), stamp([[2, 2]])))
+    await report(wire, (step("new", type="run", startTime=clock.format_time(clock.now())), stamp([[2, 2]], of=3)))
     running = await on_page(wire, server)
 
     assert unfinished.startswith("1 of 1, but a run never ended; the writer stopped at ")
-    assert running == "2 of 2 so far"
+    assert running == "2 of 3 so far"
     assert (await certificate(wire))["openRuns"] == 2
 
 

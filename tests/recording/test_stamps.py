@@ -94,7 +94,10 @@ async def test_numbers_count_what_is_put_in_a_thread(server: Server, file: Path)
 
 
 async def test_what_waits_over_a_restart_keeps_its_numbers(server: Server, file: Path) -> None:
-    """The next process is another writer; where both speak in one report, it covers numbers of both."""
+    """The next process is another writer; where both speak in one report, it covers numbers of both.
+
+    What the clock shows now is told of the one that runs.
+    """
     api = LiteralAPI(NOWHERE, "key")
     first = Outbox(api, file)
     for step_id in ("1", "2", "1"):
@@ -111,6 +114,7 @@ async def test_what_waits_over_a_restart_keeps_its_numbers(server: Server, file:
     assert sorted(by_writer(server).values()) == [(2, [[1, 2]]), (3, [[1, 3]])]
     assert server.received == [["1", "2", "3"]]
     assert len((server.stamps[0] or {})["told"]) == 2
+    assert [bool((stamp or {})["at"]) for stamp in server.stamps] == [False, False, True]
 
 
 async def test_a_report_that_is_set_aside_leaves_a_gap_that_is_told(server: Server, file: Path) -> None:
