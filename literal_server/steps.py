@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from literal_server import certificates, clock, fields, filters, ingest, paging, payloads, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
@@ -16,6 +17,7 @@ from literal_server.tables import Attachment, Participant, Score, Step, Thread
 
 # How many ids one statement asks for.
 IDS_AT_ONCE = 1_000
+_LONG = (Step.input, Step.output, Step.generation, Step.stamps)
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,19 @@ async def find(session: AsyncSession, project: str, identity: str) -> FullStep |
 
 
 async def of_threads(
-    session: AsyncSession, project: str, thread_ids: Sequence[str], *, whole: bool = True
+    session: AsyncSession, project: str, thread_ids: Sequence[str], *, outline: bool = False
 ) -> dict[str, list[FullStep]]:
     """Answer the living steps of each thread: parents first, then in order, lost children under a living ancestor.
 
-    Values too large for a row are read from their files if they are to be `whole`.
+    Of an `outline` what went in and out, and the generations, are missing until `load` reads them.
     """
     if not thread_ids:
         return {}
     here = (Step.project_id == project, Step.thread_id.in_(thread_ids))
-    found = (await session.scalars(select(Step).where(*here, Step.deleted_at.is_(None)))).all()
+    living_steps = select(Step).where(*here, Step.deleted_at.is_(None))
+    if outline:
+        living_steps = living_steps.options(*(defer(column, raiseload=True) for column in _LONG))
+    found = (await session.scalars(living_steps)).all()
     gone = await session.execute(
         select(Step.thread_id, Step.id, Step.parent_id).where(*here, Step.deleted_at.is_not(None))
     )
@@ -75,11 +80,24 @@ async def of_threads(
         living[step.thread_id or ""].append(step)
     skews = await certificates.skews(session, project, found)
     arranged = {identity: tree.arrange(living[identity], deleted[identity], skews) for identity in thread_ids}
-    if whole:
+    if not outline:
         await payloads.fill(session, found)
     completed = await _completed(session, project, [pair for pairs in arranged.values() for pair in pairs])
     by_id = {full.step.id: full for full in completed}
     return {identity: [by_id[step.id] for step, _ in pairs] for identity, pairs in arranged.items()}
+
+
+async def load(session: AsyncSession, project: str, identities: Sequence[str]) -> None:
+    """Read what an outline has left out of these steps; of values too large for a row their beginnings."""
+    for start in range(0, len(identities), IDS_AT_ONCE):
+        wanted = Step.id.in_(identities[start : start + IDS_AT_ONCE])
+        (await session.scalars(select(Step).where(Step.project_id == project, wanted))).all()
+
+
+async def with_generation(session: AsyncSession, project: str, thread_id: str) -> set[str]:
+    """Answer the ids of a thread's steps that carry a generation."""
+    here = (Step.project_id == project, Step.thread_id == thread_id, Step.deleted_at.is_(None))
+    return set(await session.scalars(select(Step.id).where(*here, Step.generation.is_not(None))))
 
 
 async def below(session: AsyncSession, project: str, identity: str) -> list[FullStep]:

@@ -1,7 +1,6 @@
 """The pages' routes: a door in front of each, rendering, and the headers that keep what is shown from running."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +11,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from literal_server import clock, projects, threads
+from literal_server import clock, projects
 from literal_server.auth import Authenticate, Visitor
-from literal_server.dashboard import player, sides, text, timeline, views
+from literal_server.dashboard import text
 from literal_server.errors import Refused
 from literal_server.guard import is_from_own_page
 
@@ -91,7 +90,6 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/", behind_door(_home)),
         Route("/projects/{project}", behind_door(_home)),
-        Route("/projects/{project}/logs/threads/{thread:path}", behind_door(_thread)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
 
@@ -157,45 +155,6 @@ def owner_of(request: Request) -> str | None:
 
 async def _home(request: Request) -> Response:
     return RedirectResponse(f"{root_of(request)}/projects/{quote(project_of(request), safe='')}/logs/threads", 307)
-
-
-async def _thread(request: Request) -> Response:
-    api = request.app.state.api
-    thread_id = request.path_params["thread"]
-    current, now = request.query_params.get("currentStepId"), clock.now()
-    reading = request.query_params.get("view", "transcript")
-    if reading not in READINGS:
-        raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
-    project = project_of(request)
-    link = partial(api.files.read_address, root_of(request), project)
-    revision = api.changes.revision((project, thread_id))
-    async with api.database.reading() as session:
-        page = await views.read_thread(session, project, thread_id, current, now, link=link, owner=owner_of(request))
-    if page is None:
-        return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
-    template, visitor = api.settings.chat_url, request.state.visitor
-    # Inside the chat's app a visitor has the chat's own name; there somebody else's thread cannot be opened.
-    opens = not api.settings.mounted_at or visitor.name == page.line.user
-    chat = template.replace("{thread_id}", quote(thread_id, safe="")) if template and opens else None
-    may_review = owner_of(request) is None
-    shown = {
-        "page": page,
-        "chat_url": chat,
-        "reading": reading,
-        "readings": READINGS,
-        "may_review": may_review,
-        "revision": None,
-    }
-    if threads.is_fresh(page.line.thread, now):
-        shown["revision"] = revision
-    until = now if page.line.is_live else None
-    if reading == "sides":
-        shown["turn"] = sides.turn_of(page.roots, page.current)
-    elif reading == "player":
-        shown["recording"] = player.record(page.roots, until)
-    elif reading != "transcript":
-        shown["timeline"] = timeline.lay_out(page.roots, until)
-    return render(request, "thread.html", shown, policy=ASKING_POLICY)
 
 
 def render(

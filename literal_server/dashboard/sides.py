@@ -1,7 +1,7 @@
 """One turn from both sides: what the user saw, and what each model call was given, compared with the call before it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -11,6 +11,9 @@ from literal_server.dashboard.views import StepNode, flatten
 
 MOST_COMPARED = 400
 """Messages between what two calls have in common at both ends; more are not matched, only listed."""
+
+MOST_CALLS, CALLS_BEFORE = 60, 10
+"""Model calls that are shown of a turn, and how many of them lie before the selected step, if there are more."""
 
 Kind = Literal["added", "dropped", "changed", "truncated"]
 
@@ -41,41 +44,72 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One turn: its place among all, its messages as the user saw them, and its model calls in order."""
+    """One turn: its place among all, its messages as the user saw them, and (some of all) its model calls in order."""
 
     number: int
     count: int
     seen: Sequence[StepNode]
     calls: Sequence[Call]
+    all_calls: int
     before: StepNode | None
     after: StepNode | None
 
 
-def turn_of(roots: Sequence[StepNode], current: StepNode | None) -> Turn | None:
-    """Return the turn that holds the current step, the last one where there is none; None in a thread without turns."""
-    turns = [root for root in roots if any(node.speaker or _is_call(node) for node in flatten([root]))]
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """One turn before its steps are loaded: `calls` are those that are shown, `last` is the model call before them."""
+
+    number: int
+    count: int
+    seen: Sequence[StepNode]
+    calls: Sequence[StepNode]
+    last: StepNode | None
+    all_calls: int
+    before: StepNode | None
+    after: StepNode | None
+
+    @property
+    def needed(self) -> Sequence[StepNode]:
+        """The steps that have to be loaded before they are compared."""
+        return [*self.seen, *self.calls, *([self.last] if self.last else [])]
+
+
+def outline(roots: Sequence[StepNode], current: StepNode | None, generations: Container[str]) -> Outline | None:
+    """Return the turn that holds the current step, the last one where there is none; None in a thread without turns.
+
+    `generations` holds the ids of the steps that carry one. Of many calls those around the current step are shown.
+    """
+
+    def is_call(node: StepNode) -> bool:
+        return node.step.type == "llm" or node.step.id in generations
+
+    turns = [root for root in roots if any(node.speaker or is_call(node) for node in flatten([root]))]
     if not turns:
         return None
     holding = (n for n, root in enumerate(turns) if any(node is current for node in flatten([root])))
     index = next(holding, len(turns) - 1)
-    earlier = [node for node in flatten(turns[:index]) if _is_call(node)]
-    calls, last = [], earlier[-1] if earlier else None
-    for node in flatten([turns[index]]):
-        if _is_call(node):
-            calls.append(_compare(node, last))
-            last = node
-    return Turn(
+    inside = list(flatten([turns[index]]))
+    calls = [node for node in inside if is_call(node)]
+    place = next((n for n, node in enumerate(inside) if node is current), 0)
+    first = max(0, min(sum(map(is_call, inside[:place])) - CALLS_BEFORE, len(calls) - MOST_CALLS))
+    earlier = [node for node in flatten(turns[:index]) if is_call(node)] + calls[:first]
+    return Outline(
         index + 1,
         len(turns),
-        [node for node in flatten([turns[index]]) if node.speaker],
-        calls,
+        [node for node in inside if node.speaker],
+        calls[first : first + MOST_CALLS],
+        earlier[-1] if earlier else None,
+        len(calls),
         turns[index - 1] if index else None,
         turns[index + 1] if index + 1 < len(turns) else None,
     )
 
 
-def _is_call(node: StepNode) -> bool:
-    return node.step.type == "llm" or node.generation is not None
+def compare(turn: Outline) -> Turn:
+    """Compare each model call of a turn with the one before it."""
+    befores = [turn.last, *turn.calls]
+    calls = [_compare(node, before) for node, before in zip(turn.calls, befores, strict=False)]
+    return Turn(turn.number, turn.count, turn.seen, calls, turn.all_calls, turn.before, turn.after)
 
 
 def _compare(node: StepNode, last: StepNode | None) -> Call:

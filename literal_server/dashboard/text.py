@@ -1,6 +1,7 @@
 """Values as a reader sees them: Markdown made safe, JSON in lines, numbers, times and durations in words."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import nh3
@@ -12,6 +13,7 @@ from literal_server.tables import Thread
 
 LONGEST_TEXT = 100_000
 _LONGEST_MARKDOWN = 50_000
+_LONGEST_KEPT = 10_000
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"),
     *("ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
@@ -25,9 +27,16 @@ def make_markdown() -> MarkdownIt:
 
 
 def markdown(reader: MarkdownIt, text: str) -> Markup:
-    """Answer Markdown as HTML that runs nothing and fetches nothing; very long texts stay plain."""
+    """Answer Markdown as HTML that runs nothing and fetches nothing; very long texts stay plain.
+
+    A text that was shown lately is not rendered again: it is its own revision.
+    """
     if len(text) > _LONGEST_MARKDOWN:
         return Markup("<pre>{}</pre>").format(shortened(text))
+    return _rendered(reader, text) if len(text) <= _LONGEST_KEPT else _render(reader, text)
+
+
+def _render(reader: MarkdownIt, text: str) -> Markup:
     html = nh3.clean(
         reader.render(text),
         tags=_TAGS,
@@ -36,6 +45,9 @@ def markdown(reader: MarkdownIt, text: str) -> Markup:
         link_rel="noopener noreferrer nofollow",
     )
     return Markup(html)  # noqa: S704 - cleaned in the line above
+
+
+_rendered = lru_cache(maxsize=1_000)(_render)
 
 
 def plain(value: Any) -> str:

@@ -1,8 +1,9 @@
 """What the pages show, made from the rows of floor one: lines of the list, and the tree of one thread."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -66,7 +67,6 @@ class StepNode:
 
     full: FullStep
     depth: int
-    generation: dict[str, Any] | None
     is_current: bool = False
     is_open: bool = False
     children: list["StepNode"] = field(default_factory=list)
@@ -77,6 +77,12 @@ class StepNode:
     def step(self) -> Any:
         """The row."""
         return self.full.step
+
+    @cached_property
+    def generation(self) -> dict[str, Any] | None:
+        """The generation of the step, its parts in the shape that readers expect."""
+        given = self.step.generation
+        return generations.readable(given, strict=False) if given else None
 
     @property
     def anchor(self) -> str:
@@ -222,15 +228,16 @@ async def read_thread(
     link: FileLink,
     owner: str | None = None,
 ) -> ThreadPage | None:
-    """Read one thread, None when there is none, or none of this owner's; the way to the current step is open.
+    """Read the outline of a thread, None when there is none, or none of this owner's.
 
+    The way to the current step is open. What is to be shown whole is loaded afterwards (`load`).
     `link` makes the address of a stored file from its object key.
     """
     thread = await find_thread(session, project, thread_id, owner)
     if thread is None:
         return None
     line = (await lines_of(session, project, [thread], now))[0]
-    arranged = (await steps.of_threads(session, project, [thread_id], whole=False))[thread_id]
+    arranged = (await steps.of_threads(session, project, [thread_id], outline=True))[thread_id]
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
     certificate = certificates.of_thread(thread, [full.step for full in arranged], now)
@@ -246,6 +253,11 @@ async def read_thread(
         comments,
         await reviews.score_names(session, project) if owner is None else (),
     )
+
+
+async def load(session: AsyncSession, project: str, nodes: Iterable[StepNode | None]) -> None:
+    """Read what went in and out of these steps."""
+    await steps.load(session, project, [node.step.id for node in nodes if node is not None])
 
 
 async def _show_files(session: AsyncSession, project: str, roots: Sequence[StepNode], link: FileLink) -> None:
@@ -282,8 +294,7 @@ def nest(arranged: Sequence[FullStep], current_step: str | None) -> list[StepNod
     home: dict[str, StepNode] = {}
     for full in arranged:
         parent = home.get(full.parent_id or "")
-        generation = generations.readable(full.step.generation, strict=False) if full.step.generation else None
-        node = StepNode(full, parent.depth + 1 if parent else 0, generation)
+        node = StepNode(full, parent.depth + 1 if parent else 0)
         nodes[full.step.id] = node
         # Where the children of this step go: into it, or beside it at the deepest level.
         home[full.step.id] = node if node.depth < DEEPEST or parent is None else parent

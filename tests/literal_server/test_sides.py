@@ -1,15 +1,24 @@
 """What the user saw and what the model saw: which call of which turn, and what changed since the call before."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from literal_server.dashboard.sides import compare_messages, turn_of
+from literal_server.dashboard.sides import Turn, compare, compare_messages, outline
 from literal_server.dashboard.views import StepNode, flatten, nest
 from literal_server.steps import FullStep
 from literal_server.tables import Step
+
+
+def turn_of(roots: Sequence[StepNode], current: StepNode | None) -> Turn | None:
+    """Choose a turn and compare it, as the page does."""
+    generations = {node.step.id for node in flatten(roots) if node.step.generation}
+    chosen = outline(roots, current, generations)
+    return compare(chosen) if chosen else None
+
 
 SYSTEM = {"role": "system", "content": "Be kind."}
 HI = {"role": "user", "content": "Hi"}

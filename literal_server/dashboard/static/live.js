@@ -1,5 +1,6 @@
 // Fills a thread in while one watches: told of news, the page reads itself anew and takes over what is different.
 // What a reader has opened, selected, scrolled to or begun to write stays as it is.
+import { load, watch } from "./later.js";
 import { localise } from "./pages.js";
 import { Idiomorph } from "./vendor/idiomorph.js";
 
@@ -8,8 +9,14 @@ const RETRY = 10_000; // milliseconds, after an answer that is no stream
 
 const keep = {
   // A form may hold what somebody is writing; a moment is shown in the reader's own zone.
-  beforeNodeMorphed: (old, fresh) =>
-    !(old instanceof HTMLFormElement || (old instanceof HTMLTimeElement && old.dateTime === fresh.dateTime)),
+  beforeNodeMorphed: (old, fresh) => {
+    if (old instanceof HTMLFormElement) return false;
+    if (old instanceof HTMLTimeElement && old.dateTime === fresh.dateTime) return false;
+    if (!old.dataset?.loaded || old.id !== fresh.id) return true;
+    Object.assign(old.dataset, { part: fresh.dataset.part, revision: fresh.dataset.revision });
+    load(old); // a part that was read before, if anything in it is new
+    return false;
+  },
   beforeAttributeUpdated: (name, element) => !(name === "open" && element instanceof HTMLDetailsElement),
 };
 
@@ -26,6 +33,7 @@ async function refresh() {
   const main = document.querySelector("main");
   Idiomorph.morph(main, page.querySelector("main"), { callbacks: keep });
   localise(main);
+  watch(main);
 }
 
 let latest = after;

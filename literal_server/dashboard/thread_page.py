@@ -1,0 +1,147 @@
+"""The page of one thread in its readings, and the later parts of a long one, which are read as they are needed."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from literal_server import clock, steps, threads
+from literal_server.dashboard import player, sides, timeline, views, windows
+from literal_server.dashboard.pages import (
+    ASKING_POLICY,
+    READINGS,
+    behind_door,
+    error_page,
+    owner_of,
+    project_of,
+    render,
+    root_of,
+)
+from literal_server.dashboard.views import ThreadPage
+from literal_server.errors import Refused
+
+MOST_PLAYED_VALUES = 200
+"""Tool calls whose arguments and results the player holds; of more there are links alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which thread is asked for, whose it has to be (None: anybody's), and the addresses of what belongs to it."""
+
+    project: str
+    thread_id: str
+    owner: str | None
+    payloads: str
+    parts: str
+
+
+def routes() -> list[Route]:
+    """The routes, the last of which takes every id."""
+    return [
+        Route("/projects/{project}/logs/parts/{thread:path}", behind_door(_part), methods=["GET"]),
+        Route("/projects/{project}/logs/threads/{thread:path}", behind_door(_thread), methods=["GET"]),
+    ]
+
+
+async def _thread(request: Request) -> Response:
+    wanted = _wanted(request)
+    api, now = request.app.state.api, clock.now()
+    revision = api.changes.revision((wanted.project, wanted.thread_id))
+    shown = await read(request, wanted, now)
+    if shown is None:
+        return await error_page(request, 404, "There is no such thread in this project. It may have been deleted.")
+    line, template, visitor = shown["page"].line, api.settings.chat_url, request.state.visitor
+    # Inside the chat's app a visitor has the chat's own name; there somebody else's thread cannot be opened.
+    opens = not api.settings.mounted_at or visitor.name == line.user
+    shown |= {
+        "chat_url": template.replace("{thread_id}", quote(line.thread.id, safe="")) if template and opens else None,
+        "may_review": wanted.owner is None,
+        "revision": revision if threads.is_fresh(line.thread, now) else None,
+        "is_shared": False,
+    }
+    return render(request, "thread.html", shown, policy=ASKING_POLICY)
+
+
+async def _part(request: Request) -> Response:
+    shown = await read_part(request, _wanted(request))
+    if shown is None:
+        return await error_page(request, 404)
+    return render(request, "part.html", shown | {"may_review": owner_of(request) is None})
+
+
+def _wanted(request: Request) -> Wanted:
+    project, thread_id = project_of(request), request.path_params["thread"]
+    logs = f"{root_of(request)}/projects/{quote(project, safe='')}/logs"
+    parts = f"{logs}/parts/{quote(thread_id, safe='')}"
+    return Wanted(project, thread_id, owner_of(request), f"{logs}/payloads", parts)
+
+
+async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | None:
+    """Answer what the template of a thread shows in the reading that is asked for, None when there is no thread.
+
+    Raises Refused for a reading that there is not.
+    """
+    reading = request.query_params.get("view", "transcript")
+    if reading not in READINGS:
+        raise Refused(f"A thread can be read as {', '.join(READINGS)}.")
+    current = request.query_params.get("currentStepId")
+    async with request.app.state.api.database.reading() as session:
+        page = await _outline(request, session, wanted, current, now)
+        if page is None:
+            return None
+        parts = await _reading(session, reading, page, now if page.line.is_live else None)
+    shared: dict[str, Any] = {"page": page, "reading": reading, "readings": READINGS}
+    return shared | {"payloads": wanted.payloads, "parts": wanted.parts} | parts
+
+
+async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
+    """Answer what the template of a part shows: so many neighbours from a step on; None when they are not there."""
+    first, count = request.query_params.get("from", ""), request.query_params.get("count", "")
+    now = clock.now()
+    async with request.app.state.api.database.reading() as session:
+        page = await _outline(request, session, wanted, None, now)
+        if page is None or not count.isdecimal() or len(count) > 6:
+            return None
+        window = windows.part(windows.siblings_of(page.roots, first), first, int(count))
+        if window is None:
+            return None
+        await views.load(session, wanted.project, window.shown)
+    shown = {"page": page, "window": window, "reading": "transcript"}
+    return shown | {"payloads": wanted.payloads, "parts": wanted.parts}
+
+
+async def _outline(
+    request: Request, session: AsyncSession, wanted: Wanted, current: str | None, now: int
+) -> ThreadPage | None:
+    link = partial(request.app.state.api.files.read_address, root_of(request), wanted.project)
+    return await views.read_thread(
+        session, wanted.project, wanted.thread_id, current, now, link=link, owner=wanted.owner
+    )
+
+
+async def _reading(session: AsyncSession, reading: str, page: ThreadPage, until: int | None) -> dict[str, Any]:
+    """Load what a reading shows, and arrange it."""
+    project, roots = page.line.thread.project_id, page.roots
+    if reading == "transcript":
+        window = windows.around_wanted(roots)
+        await views.load(session, project, window.shown)
+        return {"window": window}
+    await views.load(session, project, [page.current])
+    if reading == "sides":
+        calls = await steps.with_generation(session, project, page.line.thread.id)
+        turn = sides.outline(roots, page.current, calls)
+        await views.load(session, project, turn.needed if turn else [])
+        return {"turn": sides.compare(turn) if turn else None}
+    if reading == "player":
+        recording = player.record(roots, until)
+        tools = [cue.node for cue in recording.work if cue.node.step.type == "tool"]
+        has_values = len(tools) <= MOST_PLAYED_VALUES
+        told = [cue.node for cue in recording.messages]
+        await views.load(session, project, [*told, *(tools if has_values else [])])
+        return {"recording": recording, "has_values": has_values}
+    return {"timeline": timeline.lay_out(roots, until)}

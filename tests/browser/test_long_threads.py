@@ -1,0 +1,47 @@
+"""A thread of 3,600 steps in a real browser: a small page at first, and what is scrolled to is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_live import report
+from tests.literal_server.server_process import ServerProcess
+
+TURNS, TOOLS = 300, 10
+
+
+def steps_of(turn: int) -> Iterator[dict[str, object]]:
+    """Yield the steps of a turn: a question, some tools, an answer."""
+    minute = f"2025-01-01T{turn // 60:02}:{turn % 60:02}"
+    yield {"id": f"q{turn}", "type": "user_message", "startTime": f"{minute}:00Z", "output": f"Question {turn}."}
+    inside: dict[str, object] = {"parentId": f"q{turn}", "output": "x" * 500}
+    for n in range(TOOLS):
+        times: dict[str, object] = {"startTime": f"{minute}:{n + 1:02}Z", "endTime": f"{minute}:{n + 2:02}Z"}
+        yield inside | times | {"id": f"t{turn}-{n}", "type": "tool", "name": f"tool {turn} {n}"}
+    yield inside | {"id": f"a{turn}", "type": "assistant_message", "startTime": f"{minute}:30Z"}
+
+
+def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) -> None:
+    """Its page holds a fraction of it, the end is there when it is scrolled to, and a step in the middle opens."""
+    server = ServerProcess(tmp_path / "data", LITERAL_API_KEY="k")
+    try:
+        for first in range(0, TURNS, 20):
+            report(server, *(step for turn in range(first, first + 20) for step in steps_of(turn)))
+        page.goto(server.url)
+        page.get_by_role("link", name="Untitled thread").click()
+        expect(page.get_by_text("Question 0.")).to_be_visible()
+        assert page.evaluate("document.querySelectorAll('*').length") < 10_000
+        expect(page.get_by_text("Question 299.")).to_have_count(0)
+        while page.get_by_text("Question 299.").count() == 0:
+            page.mouse.wheel(0, 20_000)
+            expect(page.locator(".later[data-loaded] > a")).to_have_count(0)
+        expect(page.get_by_text("Question 299.")).to_be_attached()
+        page.goto(f"{page.url.partition('?')[0]}?currentStepId=t150-5")
+        expect(page.locator('[aria-current="step"]')).to_contain_text("tool 150 5")
+        expect(page.locator('[aria-current="step"]')).to_be_in_viewport()
+        page.keyboard.press("2")
+        expect(page.locator('.row a[aria-current="step"]')).to_contain_text("tool 150 5")
+        expect(page.locator(".row")).to_have_count(TURNS * (TOOLS + 2))
+    finally:
+        server.stop()

@@ -1,0 +1,94 @@
+"""Long threads: a page holds a window of them, the rest is read part by part, and nothing is missing or twice."""
+
+import re
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+
+from literal_server.dashboard import windows
+from literal_server.dashboard.views import StepNode, flatten, nest
+from literal_server.dashboard.windows import Later, Window
+from literal_server.steps import FullStep
+from literal_server.tables import Step
+from tests.literal_server.wire import Wire
+
+pytestmark = pytest.mark.anyio
+
+
+def held(window: Window) -> list[str]:
+    """Return the ids of all steps that a window shows or has a sign for, in reading order."""
+    ids: list[str] = []
+    waiting = list(reversed(window.roots))
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Later):
+            siblings = one.first.siblings  # type: ignore[attr-defined]
+            start = siblings.index(one.first)
+            part = list(flatten(siblings[start : start + one.count]))
+            assert len(part) == one.steps
+            ids += [node.step.id for node in part]
+        else:
+            ids.append(one.step.id)
+            waiting.extend(reversed(window.children(one)))
+    return ids
+
+
+def grow(parents: list[int], wanted: int) -> list[StepNode]:
+    """Make a thread: step n lies in the step that the list names, at the root for a number that is not before it."""
+    chain = [
+        FullStep(Step(id=str(n), type="tool", updated_at=n), str(parent) if parent < n else None)
+        for n, parent in enumerate(parents)
+    ]
+    roots = nest(chain, str(wanted))
+    for siblings in (roots, *(node.children for node in flatten(roots))):
+        for node in siblings:
+            vars(node)["siblings"] = siblings
+    return roots
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 400), max_size=300), st.integers(0, 300))
+def test_every_step_is_shown_or_has_a_sign(parents: list[int], wanted: int) -> None:
+    """Whatever the tree, each step is in the window once, the wanted one is shown, and the window is not large."""
+    roots = grow(parents, wanted)
+    window = windows.around_wanted(roots)
+    assert held(window) == [node.step.id for node in flatten(roots)]
+    shown = {node.step.id for node in window.shown}
+    assert wanted >= len(parents) or str(wanted) in shown
+    assert len(shown) <= windows.MOST_STEPS + (windows.BEFORE + 1) * 13
+
+
+def test_a_short_thread_is_whole() -> None:
+    """What fits is shown from its beginning, whatever is wanted of it."""
+    window = windows.around_wanted(grow([400] * windows.MOST_STEPS, 50))
+    assert len(window.shown) == windows.MOST_STEPS
+
+
+async def test_the_rest_is_read_part_by_part(http: httpx.AsyncClient, wire: Wire, server: Starlette) -> None:
+    """Following the signs from the first page on, every answer is read once, each part within its bounds."""
+    count = 130
+    for first in range(0, count, 65):
+        await wire.report(
+            *(
+                {"id": f"a{n}", "threadId": "t", "type": "assistant_message", "output": f"answer {n}.",
+                 "startTime": f"2025-01-01T00:{n // 60:02}:{n % 60:02}Z"}
+                for n in range(first, first + 65)
+            )
+        )  # fmt: skip
+    waiting, read = [f"/projects/{server.state.api.project}/logs/threads/t"], []
+    while waiting:
+        page = (await http.get(waiting.pop(0))).text
+        waiting += [address.replace("&amp;", "&") for address in re.findall('data-part="([^"]+)"', page)]
+        found = re.findall(r"answer (\d+)\.", page)
+        assert len(found) <= windows.MOST_STEPS
+        read += [int(one) for one in found]
+    assert sorted(read) == list(range(count))
+    middle = (await http.get(f"/projects/{server.state.api.project}/logs/threads/t?currentStepId=a100")).text
+    assert 'data-step="a100" aria-current="step"' in middle
+    assert "answer 1." not in middle
+    parts = f"/projects/{server.state.api.project}/logs/parts/t"
+    for query in ("", "?from=a1", "?from=a1&count=x", "?from=x&count=1", "?from=a1&count=99999999"):
+        assert (await http.get(parts + query)).status_code == 404, query
