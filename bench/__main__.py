@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench import chat, growth, ingestion, long_thread, loop, results, start_and_size
+from bench import chat, growth, ingestion, long_thread, loop, pages, results, start_and_size
 from bench.options import Options
 from tests.app_process import ROOT
 from tests.environments import MissingError
@@ -32,6 +32,7 @@ ROOMS: dict[str, Room] = {
     "growth": growth,
     "start_and_size": start_and_size,
     "long_thread": long_thread,
+    "pages": pages,
 }
 
 

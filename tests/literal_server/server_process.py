@@ -57,6 +57,12 @@ class ServerProcess:
         self._process.send_signal(how)
         return self._process.wait(30)
 
+    def memory(self, which: str = "VmRSS") -> int:
+        """Answer the megabytes of memory that the server has (`VmRSS`) or had at the most (`VmHWM`); Linux only."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{which}:"))
+        return int(line.split()[1]) // 1024
+
     def text(self) -> str:
         """Answer what the server has printed and logged."""
         return self.log.read_text(errors="replace")
