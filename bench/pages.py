@@ -28,8 +28,8 @@ _SECTION = """\
 ## Pages of a large server (`bench/pages.py`)
 
 A seeded generator fills the database with {threads:,} threads and {steps:,} steps, which takes {filled:.0f} s. The
-running server then makes the index of full text in {indexed:.0f} s ({rate:,.0f} steps a second), beside working out what
-the model calls cost. Pages hold 50 threads and are asked for {rounds} times each, one after the other, over one
+running server then makes the index of full text in {indexed:.0f} s ({rate:,.0f} steps a second), beside working out
+what calls cost. Pages hold 50 threads and are asked for {rounds} times each, one after the other, over one
 connection; the milliseconds run from the request until the whole page is there. Words and users change from one request
 to the next.
 

@@ -71,6 +71,13 @@ async def read(
     return Listing(page, places, found.is_cut)
 
 
+async def own(session: AsyncSession, wanted: Wanted, identities: Sequence[str]) -> list[str]:
+    """Answer those of the ids that are of living threads which the asker may see."""
+    statement, _ = await _selected(session, wanted)
+    rows = await session.scalars(statement.with_only_columns(Thread.id).where(Thread.id.in_(identities)))
+    return list(rows)
+
+
 async def scores_of(session: AsyncSession, project: str, found: Sequence[Thread]) -> dict[str, list[MeanScore]]:
     """Answer the scores of threads and of what is in them by thread: of each name how many, and their mean."""
     identities = [thread.id for thread in found]

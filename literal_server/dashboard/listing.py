@@ -100,6 +100,7 @@ async def _threads(request: Request) -> Response:
         "lag": follower.lag,
         "waiting": follower.waiting,
         "most": MOST_DOCUMENTS,
+        "deleted": request.query_params.get("deleted", "")[:4],
     }
     try:
         async with api.database.reading() as session:
