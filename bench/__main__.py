@@ -7,6 +7,7 @@ versions matter to its figures: ours as they are installed, peers' as they are p
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -61,6 +62,10 @@ def _measured(name: str, options: Options) -> bool:
         section = results.stamped(room.run(options), room.PACKAGES)
     except MissingError as missing:
         print(f"{name} was not measured: {missing}", file=sys.stderr)
+        return False
+    except Exception:  # noqa: BLE001 - the rooms after this one are measured all the same
+        print(f"{name} failed.", file=sys.stderr)
+        traceback.print_exc()
         return False
     print(f"\n{section}", flush=True)
     if not options.quick:

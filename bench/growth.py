@@ -42,7 +42,9 @@ def run(options: Options) -> str:
             stored = 0
             for size in sizes or [options.growth]:
                 while stored < size - window:
-                    stored += _grow(server, min(5_000, size - window - stored))
+                    count = min(20_000, size - window - stored)
+                    server.write(BATCH, count)
+                    stored += count
                 rate = server.write(BATCH, window).rate
                 stored += window
                 print(f"  {size:,} steps: {rate:,.0f} steps/s", flush=True)
@@ -50,11 +52,6 @@ def run(options: Options) -> str:
         finally:
             server.stop()
     return _SECTION.format(batch=BATCH, window=window, reads=READS, table=_table(rows))
-
-
-def _grow(server: Verbatim, count: int) -> int:
-    server.write(BATCH, count)
-    return count
 
 
 def _latencies(server: Verbatim, reads: int) -> list[float]:

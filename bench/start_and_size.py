@@ -32,7 +32,7 @@ class _Size:
 
 def run(options: Options) -> str:
     """Start each store again and again."""
-    rounds, load = (1, 50) if options.quick else (5, 500)
+    rounds, load = (1, 50) if options.quick else (5, 300)
     with tempfile.TemporaryDirectory() as name:
         peers = [kind(Path(name)) for kind in (PEERS if options.peers else ())]
         stores: list[Store] = [Verbatim(Path(name)), *peers]

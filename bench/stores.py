@@ -39,12 +39,13 @@ class Store(ABC):
     health = "/health"
     path: str
     headers: dict[str, str]
+    # Whether what is answered is in the database; else the clock runs until it can be counted there.
+    stores_before_it_answers = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / self.name.lower()
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._made = 0
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -121,11 +122,12 @@ class Store(ABC):
             thread.start()
         for thread in threads:
             thread.join()
+        answered = time.monotonic() - began
         while self.stored() < wanted:
-            if time.monotonic() - began > _PATIENCE_SECONDS:
+            if self.stores_before_it_answers or time.monotonic() - began > _PATIENCE_SECONDS:
                 raise RuntimeError(f"{self.name} has stored {self.stored()} of {wanted} steps.")
             time.sleep(0.02)
-        written.rate = count / (time.monotonic() - began)
+        written.rate = count / (answered if self.stores_before_it_answers else time.monotonic() - began)
         return written
 
     def _send(self, bodies: Sequence[bytes], seconds: list[float]) -> None:
@@ -152,9 +154,10 @@ class Store(ABC):
 
 
 class Verbatim(Store):
-    """Our server alone; a step is stored when its request is answered."""
+    """Our server alone."""
 
     name = "Verbatim"
+    stores_before_it_answers = True
     path = "/api/graphql"
     headers = {"x-api-key": KEY, "content-type": "application/json"}  # noqa: RUF012 - never changed
     counted = "steps"

@@ -5,6 +5,7 @@ import random
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 _TEXT = """\
 the weather in San Francisco is sunny and warm while in Paris the wind brings rain from the west so take a coat with you
 when you leave the house and ask again tomorrow because forecasts change more often than people think"""
-_WORDS = _TEXT.split()
+_LONG_TEXT = " ".join(random.Random(0).choices(_TEXT.split(), k=100_000))
 
 
 def steps(seed: int = 0) -> Iterator[dict[str, Any]]:
@@ -29,8 +30,8 @@ def steps(seed: int = 0) -> Iterator[dict[str, Any]]:
             yield from _turn(chance, thread, number)
 
 
-def long_calls(seed: int = 0, turns: int = 20, size: int = 50_000) -> Iterator[dict[str, Any]]:
-    """Make `llm` steps of about `size` bytes without end: the context of a thread of so many turns in each call.
+def long_calls(seed: int = 1, turns: int = 20, size: int = 57_000) -> Iterator[dict[str, Any]]:
+    """Make `llm` steps without end, each with the whole context of its call: in the last of so many turns `size` bytes.
 
     The context is new to each thread and grows by a question and an answer a call, as that of a real chat does.
     """
@@ -52,7 +53,12 @@ def bodies(source: Iterator[dict[str, Any]], batch: int, count: int) -> list[byt
 
 def _body(batch: Sequence[dict[str, Any]]) -> bytes:
     sent: list[Any] = list(batch)
-    return json.dumps({"query": steps_query_builder(sent), "variables": steps_variables_builder(sent)}).encode()
+    return json.dumps({"query": _document(len(sent)), "variables": steps_variables_builder(sent)}).encode()
+
+
+@cache
+def _document(steps: int) -> str:
+    return str(steps_query_builder([{}] * steps))
 
 
 def _turn(chance: random.Random, thread: str, number: int) -> Iterator[dict[str, Any]]:
@@ -113,7 +119,8 @@ def _message(role: str, chance: random.Random, size: int) -> dict[str, str]:
 
 
 def _text(chance: random.Random, size: int) -> str:
-    return " ".join(chance.choices(_WORDS, k=size // 5))
+    start = chance.randrange(len(_LONG_TEXT) - size)
+    return _LONG_TEXT[start : start + size]
 
 
 def _identity(chance: random.Random) -> str:
