@@ -14,7 +14,18 @@ from starlette.routing import BaseRoute
 
 from literal_server import auth, health, keys, payloads, prices, pricing, purge, rest, rest_files, search
 from literal_server.changes import Changes
-from literal_server.dashboard import deleted, listing, live, pages, review, selection, sign_in, thread_page
+from literal_server.dashboard import (
+    deleted,
+    downloads,
+    listing,
+    live,
+    pages,
+    review,
+    selection,
+    shared,
+    sign_in,
+    thread_page,
+)
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -44,7 +55,7 @@ def create_app(
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
     routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *selection.routes(), *review.routes()]
-    routes += [*live.routes(), *thread_page.routes(), *pages.routes()]
+    routes += [*live.routes(), *shared.routes(), *downloads.routes(), *thread_page.routes(), *pages.routes()]
     metrics = Metrics(collectors)
     app = Starlette(
         routes=routes,

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from literal_server.db import Database
 from literal_server.guard import ASGIApp, Message, Receive, Scope, Send, is_local_request
+from literal_server.logs import without_secrets
 from literal_server.metrics import Metrics
 from literal_server.rest import JsonResponse, header
 from literal_server.search import Follower
@@ -135,7 +136,7 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
     request = Request(scope)
     facts = {
         "method": scope["method"],
-        "path": path.partition("?")[0][:500],
+        "path": without_secrets(path)[:500],
         "status": status,
         "ms": round(seconds * 1_000, 1),
         "project": getattr(request.state, "project", None),

@@ -30,9 +30,15 @@ def configure(style: Literal["text", "json"]) -> None:
     )
 
 
+def without_secrets(path: str) -> str:
+    """Answer the path of a request as a log may hold it: without the query and without the token of a shared thread."""
+    start, mark, token = path.partition("?")[0].partition("/shared/")
+    return f"{start}{mark}…" if token else start + mark
+
+
 def without_query(record: logging.LogRecord) -> bool:
-    """Take the query out of uvicorn's line on a request, for its access log: signatures of links stand there."""
+    """Take what opens something out of uvicorn's line on a request, for its access log."""
     if isinstance(record.args, tuple) and len(record.args) == 5:
         peer, method, path, *others = record.args
-        record.args = (peer, method, str(path).partition("?")[0], *others)
+        record.args = (peer, method, without_secrets(str(path)), *others)
     return True

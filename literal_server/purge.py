@@ -14,7 +14,7 @@ from sqlalchemy.orm import load_only
 from literal_server import clock, files, payloads, rows, search
 from literal_server.db import Database
 from literal_server.files import FileStore
-from literal_server.review_tables import Comment
+from literal_server.review_tables import Comment, Share
 from literal_server.settings import ServerSettings
 from literal_server.tables import (
     Attachment,
@@ -152,7 +152,7 @@ async def _purge_thread(session: AsyncSession, thread: Thread, limit: int) -> Co
         await session.delete(step)
     gone["steps"] += len(steps)
     if len(steps) < limit:
-        for table in (Score, Comment):
+        for table in (Score, Comment, Share):
             of_whole = select(table).where(table.project_id == project, table.thread_id == thread.id)
             gone += await _remove(session, table.__tablename__, (await session.scalars(of_whole)).all())
         await session.delete(thread)

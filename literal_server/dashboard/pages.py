@@ -45,6 +45,7 @@ _ERRORS = {
     401: ("Sign in to read on", "These pages are for the people who run this server."),
     403: ("Not for you", "You may not see this page."),
     404: ("There is nothing here", "The address is wrong, or what it led to was deleted."),
+    410: ("This link is closed", "It has expired or was revoked."),
     405: ("This address takes no such request", "It can only be read."),
     500: ("Something broke on our side", "It is in the server's log."),
 }

@@ -95,7 +95,7 @@ async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | N
         if page is None:
             return None
         parts = await _reading(session, reading, page, now if page.line.is_live else None)
-    shared: dict[str, Any] = {"page": page, "reading": reading, "readings": READINGS}
+    shared: dict[str, Any] = {"page": page, "reading": reading, "readings": READINGS, "now": now}
     return shared | {"payloads": wanted.payloads, "parts": wanted.parts} | parts
 
 

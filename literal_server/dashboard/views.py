@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server import certificates, clock, files, generations, json_text, reviews, steps, threads
+from literal_server import certificates, clock, files, generations, json_text, reviews, shares, steps, threads
 from literal_server.certificates import Certificate
-from literal_server.review_tables import Comment
+from literal_server.review_tables import Comment, Share
 from literal_server.steps import FullStep
 from literal_server.tables import Attachment, Score, Thread
 
@@ -177,6 +177,7 @@ class ThreadPage:
     scores: Sequence[Score] = ()
     comments: Sequence[Comment] = ()
     score_names: Sequence[str] = ()
+    shares: Sequence[Share] = ()
 
     @property
     def is_reviewed(self) -> bool:
@@ -252,7 +253,17 @@ async def read_thread(
         await reviews.scores_of(session, project, thread_id),
         comments,
         await reviews.score_names(session, project) if owner is None else (),
+        await shares.of_thread(session, project, thread_id) if owner is None else (),
     )
+
+
+def hide_reviews(page: ThreadPage) -> None:
+    """Leave of what was said about a thread's steps what people in the chat said: reviewers spoke among themselves."""
+    for node in flatten(page.roots):
+        node.comments = []
+        node.full = replace(
+            node.full, scores=[score for score in node.full.scores if score.name == reviews.USER_FEEDBACK]
+        )
 
 
 async def load(session: AsyncSession, project: str, nodes: Iterable[StepNode | None]) -> None:
