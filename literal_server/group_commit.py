@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import rows
 from literal_server.db import Database
 
-LARGEST_GROUP = 64
+# In the size of changes: a group is answered when all of it is written, which must not take seconds.
+LARGEST_GROUP = 256
 
 T = TypeVar("T")
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class _Change:
     work: Callable[[AsyncSession], Awaitable[Any]]
+    size: int
     outcome: asyncio.Future[Any]
 
 
@@ -34,12 +36,12 @@ class GroupCommit:
         self._waiting: list[_Change] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        """Do this in a transaction and answer what it answers, once that is committed.
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]], size: int = 1) -> T:
+        """Do this in a transaction and answer what it answers, once that is committed; `size` is how much it writes.
 
         What it raises is raised here, and then nothing of it is stored. One that is cancelled may still be stored.
         """
-        change = _Change(work, asyncio.get_running_loop().create_future())
+        change = _Change(work, size, asyncio.get_running_loop().create_future())
         self._waiting.append(change)
         self._database.waiting += 1
         if self._writer is None:
@@ -50,11 +52,18 @@ class GroupCommit:
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
-                self._database.waiting -= len(group)
-                await self._write_together(group)
+                await self._write_together(self._next_group())
         finally:
             self._writer = None
+
+    def _next_group(self) -> list[_Change]:
+        group = [self._waiting.pop(0)]
+        room = LARGEST_GROUP - group[0].size
+        while self._waiting and self._waiting[0].size <= room:
+            group.append(self._waiting.pop(0))
+            room -= group[-1].size
+        self._database.waiting -= len(group)
+        return group
 
     async def _write_together(self, group: list[_Change]) -> None:
         try:

@@ -154,7 +154,7 @@ class GraphService:
 
         try:
             if reports is not None:
-                result = await self._group.write(work)
+                result = await self._group.write(work, len(reports))
             else:
                 async with self._database.writing() as session:
                     result = await work(session)

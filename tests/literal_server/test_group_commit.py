@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 import pytest
 from literalai.api.helpers.gql import steps_query_builder
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
 from literal_server import ingest, rows, totals
 from literal_server.db import Database
-from literal_server.group_commit import GroupCommit
+from literal_server.group_commit import LARGEST_GROUP, GroupCommit
 from literal_server.ingest import StepReport
 from literal_server.tables import Project, Step, Thread
 from tests.literal_server.wire import Wire
@@ -29,16 +29,12 @@ def database(server: Starlette) -> Database:
     return made
 
 
-@pytest.fixture
-def commits(database: Database) -> list[str]:
-    """What is committed by sessions that have written."""
-    seen: list[str] = []
-    event.listen(database._engine.sync_engine, "commit", lambda _: seen.append("commit"))
-    return seen
+def making(name: str, failure: Exception | None = None, sessions: list[AsyncSession] | None = None) -> Work:
+    """A change that makes a project, and notes the session that it is made in."""
 
-
-def making(name: str, failure: Exception | None = None) -> Work:
     async def work(session: AsyncSession) -> str:
+        if sessions is not None:
+            sessions.append(session)
         session.add(Project(id=name, name=name, created_at=1))
         await session.flush()
         if failure is not None:
@@ -53,20 +49,34 @@ async def stored(database: Database) -> set[str]:
         return set(await session.scalars(select(Project.name))) - {"verbatim"}
 
 
-async def test_those_who_wait_share_a_commit(database: Database, commits: list[str]) -> None:
+async def test_those_who_wait_share_a_commit(database: Database) -> None:
     """What comes while the writer is busy is committed at once, and each is answered by its own work."""
     group = GroupCommit(database)
+    sessions: list[AsyncSession] = []
     names = [f"p{number}" for number in range(20)]
     async with database.writing():
-        tasks = [asyncio.create_task(group.write(making(name))) for name in names]
+        tasks = [asyncio.create_task(group.write(making(name, sessions=sessions))) for name in names]
         await asyncio.sleep(0)
         assert database.waiting > 0
     answers = await asyncio.gather(*tasks)
 
     assert answers == names
     assert await stored(database) == set(names)
-    assert len(commits) < 5
+    assert len(sessions) == 20
+    assert len(set(sessions)) == 1
     assert database.waiting == 0
+
+
+async def test_a_group_has_an_end(database: Database) -> None:
+    """Large changes are not written together: whoever came first would wait for all of them."""
+    group = GroupCommit(database)
+    sessions: list[AsyncSession] = []
+    works = [making(f"p{number}", sessions=sessions) for number in range(3)]
+    async with database.writing():
+        tasks = [asyncio.create_task(group.write(work, LARGEST_GROUP - 1)) for work in works]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert len(set(sessions)) == 3
 
 
 async def test_one_that_fails_fails_alone(database: Database) -> None:
