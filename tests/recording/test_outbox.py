@@ -117,6 +117,25 @@ async def test_reports_arrive_in_order_and_in_batches(server: Server, outbox: Ou
     assert server.received == [["t"], ["1", "2"], ["1"], ["3"]]
 
 
+async def test_reports_gather_until_somebody_waits_for_them(
+    server: Server, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they may, start and end wait to be told at once, in however many threads; who waits gets them sent."""
+    for limit in ("GATHERING_SECONDS_A_THREAD", "LONGEST_GATHERING_SECONDS"):
+        monkeypatch.setattr(outbox_module, limit, 3_600.0)
+    outbox.start()
+    for number in range(2 * lanes.BATCH):
+        outbox.put_step(step(f"{number}", f"t{number}", startTime="2026-01-01T00:00:00Z"))
+        await outbox.written()
+    assert server.received == []
+    for number in range(2 * lanes.BATCH):
+        outbox.put_step(step(f"{number}", f"t{number}", endTime="2026-01-01T00:00:01Z"))
+
+    assert await outbox.flush(30)
+    assert sorted(len(batch) for batch in server.received) == [lanes.BATCH, lanes.BATCH]
+    assert all({"startTime", "endTime"} <= told.keys() for told in server.steps.values())
+
+
 async def test_what_was_told_of_one_step_is_told_at_once(server: Server, outbox: Outbox) -> None:
     """Reports of one step that wait are one report, in which the later counts; after its deletion it is a new one."""
     outbox.put_step(step("1", startTime="1", metadata={"a": 1}, generation={"model": "m"}))
