@@ -49,6 +49,8 @@ class Visitor(ChatTab):
         begin = self._asked_at
         await self.send(QUESTION)
         await asyncio.wait_for(self._over.wait(), 4 * PATIENCE_SECONDS)
+        if not self._began_after:
+            raise RuntimeError("A turn ended without an answer.")
         load.turns.append((begin, time.perf_counter()))
         load.first_tokens.append(self._began_after)
 
