@@ -42,12 +42,15 @@ async def _take(request: Request) -> Response:
 
 
 def _back(request: Request, thread_id: str, form: Form) -> str:
-    """Answer the address of the page with the form: the same reading, step and moment."""
+    """Answer the address of the page with the form: the same reading, step and moment.
+
+    A page goes to its selected step by itself.
+    """
     reading = form.get("view") if form.get("view") in READINGS else "transcript"
     place = {"view": reading, "currentStepId": form.get("step") or form.get("current"), "t": form.get("seconds")}
     query = urlencode({name: value for name, value in place.items() if value})
     home = f"{root_of(request)}/projects/{quote(project_of(request), safe='')}/logs/threads"
-    return f"{home}/{quote(thread_id, safe='')}?{query}#{'step-review' if form.get('step') else 'review'}"
+    return f"{home}/{quote(thread_id, safe='')}?{query}{'' if form.get('step') else '#review'}"
 
 
 async def _mark(session: AsyncSession, target: Target, _form: Form, by: str) -> None:

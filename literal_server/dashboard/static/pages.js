@@ -12,7 +12,7 @@ export function localise(part) {
 localise(document);
 
 const current = document.querySelector('[aria-current="step"]');
-if (current) {
+if (current && !location.hash) {
   current.setAttribute("tabindex", "-1");
   current.scrollIntoView({ block: "center" });
   current.focus({ preventScroll: true });

@@ -1,0 +1,139 @@
+"""One whole review by keys alone, and what assistive technology makes of the pages, in light and in dark."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenContext
+from tests.literal_server.server_process import ServerProcess, done
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the demo's threads."""
+    data = tmp_path_factory.mktemp("reviewing") / "data"
+    done(data, "demo-data")
+    running = ServerProcess(data, LITERAL_API_KEY="k")
+    yield running
+    running.stop()
+
+
+def focus(page: Page, name: str) -> None:
+    """Press Tab until a link or button has the focus."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and focused.inner_text().startswith(name):
+            return
+    pytest.fail(f"No amount of Tab leads to {name!r}.")
+
+
+def test_a_whole_review_by_keys_alone(server: ServerProcess, page: Page) -> None:
+    """From the list to a thread, to a step, scored and commented on, then tagged and marked: without a mouse."""
+    page.goto(server.url)
+    expect(page.locator("time[title]").first).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("score")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    focus(page, "A city that does not exist")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    page.keyboard.press("2")
+    expect(page.get_by_role("link", name="Timeline")).to_have_attribute("aria-current", "page")
+    for _ in range(8):
+        if "currentStepId" in page.url and page.locator('.row.failed a[aria-current="step"]').count():
+            break
+        shown = page.url
+        page.keyboard.press("ArrowDown")
+        expect(page).not_to_have_url(shown)
+        expect(page.locator('.row a[aria-current="step"]')).to_be_focused()
+    expect(page.get_by_role("complementary")).to_contain_text("No place is named")
+
+    page.keyboard.press("s")
+    page.keyboard.type("right tool")
+    page.keyboard.press("Tab")
+    page.keyboard.type("0.5")
+    page.keyboard.press("Tab")
+    page.keyboard.type("right tool, wrong town")
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel .judgement")).to_contain_text("right tool 0.5")
+    expect(page.locator(".panel .judgement")).to_contain_text("wrong town")
+    expect(page.locator('.row a[aria-current="step"]')).to_be_focused()
+    page.keyboard.press("c")
+    page.keyboard.type("Ask back first.")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".panel .remark")).to_contain_text("Ask back first.")
+    expect(page.locator('.row a[aria-current="step"]')).to_be_focused()
+    page.keyboard.press("t")
+    page.keyboard.type("ask-back")
+    page.keyboard.press("Enter")
+    expect(page.locator(".heading .tag", has_text="ask-back")).to_be_visible()
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    page.keyboard.press("m")
+    expect(page.locator("#review header")).to_contain_text("reviewed by local")
+
+
+def test_a_moment_is_commented_on(server: ServerProcess, page: Page) -> None:
+    """In the player a comment is about the moment on the stage, and leads back to it."""
+    page.goto(server.url)
+    page.get_by_role("link", name="Where is order").first.click()
+    page.get_by_role("link", name="Player").click()
+    page.get_by_role("slider", name="Moment").press("ArrowRight")
+    page.get_by_role("slider", name="Moment").press("End")
+    expect(page.get_by_label("At second")).not_to_have_value("")
+    moment = page.get_by_label("At second").input_value()
+    page.get_by_role("form", name="Comment on the whole thread").get_by_label("Comment").fill("Here it ends.")
+    page.get_by_role("button", name="Comment").click()
+    expect(page.locator(".cue .remark")).to_contain_text("Here it ends.")
+    assert float(moment) > 0
+    assert f"t={moment}" in page.url
+
+
+def test_a_shared_thread_is_read_by_a_stranger(server: ServerProcess, page: Page, open_context: OpenContext) -> None:
+    """A link made on the page shows the thread to a browser of its own, with keys for its readings, until revoked."""
+    page.goto(server.url)
+    page.get_by_role("link", name="Two cities at once").first.click()
+    thread = page.url
+    page.get_by_role("button", name="Make a link").click()
+    link = page.locator("#link").inner_text()
+    stranger = open_context().new_page()
+    stranger.goto(link)
+    expect(stranger.get_by_role("heading", level=1)).to_have_text("Two cities at once")
+    expect(stranger.locator("main form")).to_have_count(0)
+    stranger.keyboard.press("2")
+    expect(stranger.get_by_role("link", name="Timeline")).to_have_attribute("aria-current", "page")
+    assert "/shared/" in stranger.url
+    page.goto(thread)
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.locator("#share")).to_contain_text("revoked")
+    stranger.goto(link)
+    expect(stranger.locator("main")).to_contain_text("This link was revoked")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(server: ServerProcess, open_context: OpenContext, scheme: str) -> None:
+    """List, deleted threads, a thread in all its readings and a shared one are fit for assistive technology."""
+    page = open_context(color_scheme=scheme).new_page()
+    page.goto(server.url)
+    home = page.url
+    page.get_by_role("link", name="A city that does not exist").first.click()
+    page.get_by_role("link", name="Timeline").click()
+    page.locator(".row.failed a").first.click()
+    expect(page.get_by_role("complementary")).to_contain_text("No place")
+    step = page.url
+    page.get_by_role("button", name="Make a link").click()
+    shared = page.locator("#link").inner_text()
+    names = ("transcript", "timeline", "sides", "player", "raw")
+    readings = [re.sub("view=[a-z]+", f"view={name}", step) for name in names]
+    for address in (home, home.replace("/threads", "/deleted"), *readings, shared, f"{shared}?view=timeline"):
+        page.goto(address)
+        expect(page.locator("h1")).to_be_visible()
+        found = Axe().run(page).response["violations"]
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        told = [(one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in serious]
+        assert told == [], address
