@@ -20,9 +20,10 @@ def resident_megabytes(pid: int) -> float:
 
 def process_tree_megabytes(pid: int) -> float:
     """Return the resident memory of a process and of those it has started, in MB; pages they share count once."""
-    kilobytes = 0
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            kilobytes = int(line.split()[1])
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile, as helpers at a start do
+        return 0.0
+    kilobytes = sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:"))
     return kilobytes * 1_024 / 1e6 + sum(process_tree_megabytes(int(child)) for child in children)
