@@ -101,6 +101,7 @@ def run(options: Options) -> str:
 
 def _wait_for_index(url: str, began: float) -> float:
     """Wait until full text search has taken everything in; answers the seconds since `began`."""
+    time.sleep(3)  # until then a lag of less says nothing: the server has only just begun to count
     with httpx.Client(base_url=url, timeout=60) as client:
         while time.monotonic() - began < PATIENCE_SECONDS:
             told = client.get("/metrics").text

@@ -81,6 +81,8 @@ class Database:
             connect_args={"async_creator_fn": sqlite_connection.connect},
             json_serializer=json_text.dumps,
             json_deserializer=json_text.loads,
+            # The connection that was used last is used next: each keeps pages of the file, up to 32 MB.
+            pool_use_lifo=True,
             hide_parameters=True,  # an error goes to the log, what was said in a thread does not
         )
         self._immediate = self._engine.execution_options(begin_with="BEGIN IMMEDIATE")
