@@ -64,11 +64,25 @@ async def read(
     Raises QueryError for a query that makes no sense, Refused for a cursor or an order that is none.
     """
     statement, found = await _selected(session, wanted)
-    direction = "DESC" if sort.startswith("-") else "ASC"
-    order = filters.order_by(ORDERS, Thread.id, {"column": sort.removeprefix("-"), "direction": direction})
-    page = await paging.read_page(session, statement, order, request, settings, counted=False)
+    page = await paging.read_page(session, statement, _order(sort), request, settings, counted=False)
     places = await search.places(session, found, [row.id for row in page.rows])
     return Listing(page, places, found.is_cut)
+
+
+async def neighbour(
+    session: AsyncSession, wanted: Wanted, sort: str, identity: str, settings: ServerSettings, *, following: bool
+) -> str | None:
+    """Answer the thread that comes after one in the list, or before it, None at the end. Raises as `read`."""
+    statement, _ = await _selected(session, wanted)
+    order = _order(sort)
+    here = select(order.expression).where(Thread.project_id == wanted.project, Thread.id == identity)
+    value = (await session.execute(here)).one_or_none()
+    if value is None:
+        return None
+    cursor = paging.write_cursor(value[0], identity)
+    request = PageRequest(first=1, after=cursor) if following else PageRequest(last=1, before=cursor)
+    page = await paging.read_page(session, statement, order, request, settings, counted=False)
+    return page.rows[0].id if page.rows else None
 
 
 async def own(session: AsyncSession, wanted: Wanted, identities: Sequence[str]) -> list[str]:
@@ -102,6 +116,11 @@ async def count(session: AsyncSession, wanted: Wanted) -> int:
     statement, _ = await _selected(session, wanted)
     some = statement.with_only_columns(Thread.id).limit(MOST_COUNTED + 1)
     return await session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _order(sort: str) -> paging.Order:
+    direction = "DESC" if sort.startswith("-") else "ASC"
+    return filters.order_by(ORDERS, Thread.id, {"column": sort.removeprefix("-"), "direction": direction})
 
 
 async def _selected(session: AsyncSession, wanted: Wanted) -> tuple[Select[Thread], search.Found]:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from literal_server import clock, thread_list
+from literal_server import clock, completions, thread_list
 from literal_server.dashboard import views
 from literal_server.dashboard.pages import (
     ASKING_POLICY,
     HEADERS,
     PAGE_SIZE,
+    READINGS,
     behind_door,
     owner_of,
     project_of,
@@ -82,6 +83,8 @@ def routes() -> list[Route]:
     return [
         Route("/projects/{project}/logs/threads", behind_door(_threads), methods=["GET"]),
         Route("/projects/{project}/logs/thread-counts", behind_door(_counts), methods=["GET"]),
+        Route("/projects/{project}/logs/neighbour", behind_door(_neighbour), methods=["GET"]),
+        Route("/projects/{project}/logs/completions", behind_door(_completions), methods=["GET"]),
     ]
 
 
@@ -125,6 +128,28 @@ async def _counts(request: Request) -> Response:
             async with api.database.reading() as session:
                 number = await thread_list.count(session, wanted)
             told[query] = f"{thread_list.MOST_COUNTED:,}+" if number > thread_list.MOST_COUNTED else f"{number:,}"
+    return JSONResponse(told, headers=HEADERS)
+
+
+async def _neighbour(request: Request) -> Response:
+    """Lead to the thread beside one in a list, and from its ends to the list itself."""
+    api, given = request.app.state.api, request.query_params
+    query, sort, thread = given.get("q", "").strip(), given.get("sort", NEWEST), given.get("thread", "")
+    wanted = thread_list.Wanted(project_of(request), query, owner_of(request), clock.now())
+    following = given.get("to") != "previous"
+    async with api.database.reading() as session:
+        found = await thread_list.neighbour(session, wanted, sort, thread, api.settings, following=following)
+    home = f"{root_of(request)}/projects/{quote(wanted.project, safe='')}/logs/threads"
+    view = {"view": given["view"]} if found is not None and given.get("view") in READINGS else {}
+    kept = "&".join(filter(None, (_address_of(query, sort), urlencode(view))))
+    place = "" if found is None else f"/{quote(found, safe='')}"
+    return RedirectResponse(f"{home}{place}{'?' if kept else ''}{kept}", 303)
+
+
+async def _completions(request: Request) -> Response:
+    """Answer what a filter can be made of, for the page to offer while one types."""
+    async with request.app.state.api.database.reading() as session:
+        told = await completions.read(session, project_of(request), owner_of(request))
     return JSONResponse(told, headers=HEADERS)
 
 

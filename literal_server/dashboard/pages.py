@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -168,6 +168,7 @@ def render(
         "root": root_of(request),
         "project": project_of(request) if api else "",
         "visitor": visitor,
+        "walk": urlencode([(name, value) for name, value in request.query_params.items() if name in ("q", "sort")]),
         "recorder": recorder() if recorder and visitor and visitor.sees_all else None,
     }
     html = request.app.state.templates.get_template(template).render(**shared, **values)

@@ -17,7 +17,7 @@ from tests.literal_server.wire import Wire, gql
 pytestmark = pytest.mark.anyio
 
 ROW = re.compile(r'<th scope="row">.*?</tr>', re.DOTALL)
-LINK = re.compile(r'/logs/threads/(\w+)"')
+LINK = re.compile(r'/logs/threads/(\w+)[?"]')
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_scores_are_told(http: httpx.AsyncClient, address: str, threads: l
             await score(session, Target(api.project, "t1"), Judgement("<b>tone", value), by)
         await score(session, Target(api.project, "t1", "t1-l"), Judgement("exact", 1), "ada")
 
-    row = next(row for row in await rows(http, address) if 't1"' in row)
+    row = next(row for row in await rows(http, address) if LINK.findall(row)[0] == "t1")
 
     assert "&lt;b&gt;tone 0.75" in row
     assert "mean of 2" in row
@@ -138,3 +138,50 @@ async def test_the_page_waits_for_no_count(http: httpx.AsyncClient, address: str
     assert "connect-src 'self'" in response.headers["content-security-policy"]
     assert response.text.count('data-count="errors"') == 2
     assert len(threads) < pages.PAGE_SIZE
+
+
+async def test_neighbours_in_a_list(http: httpx.AsyncClient, address: str, threads: list[str]) -> None:
+    """From a thread one goes on in the order and the filter of its list, and from the ends back to the list."""
+    neighbour = address.replace("/threads", "/neighbour")
+
+    async def beside(thread: str, to: str, **given: str) -> str:
+        answer = await http.get(neighbour, params={"thread": thread, "to": to, **given})
+        assert answer.status_code == 303
+        return answer.headers["location"].removeprefix(address)
+
+    assert await beside("t6", "next", view="timeline") == "/t5?view=timeline"
+    assert await beside("t5", "previous", view="<i>") == "/t6"
+    assert await beside("t6", "previous") == ""
+    assert await beside("t5", "next", q="errors") == "/t3?q=errors"
+    assert await beside("t0", "next", sort="activity") == "/t1?sort=activity"
+    assert await beside("t4", "next", q="errors") == "/t3?q=errors"
+    assert await beside("t1", "next", q="errors", view="raw") == "?q=errors"
+    assert await beside("nobody", "next") == ""
+    assert (await http.get(neighbour, params={"thread": "t1", "q": "errors >"})).status_code == 400
+    assert threads
+
+
+async def test_what_a_filter_can_be_made_of(
+    http: httpx.AsyncClient, address: str, wire: Wire, server: Starlette
+) -> None:
+    """The page is told all fields and the names that are there; who sees own threads alone is told no names."""
+    await wire.send(gql.UPSERT_THREAD, {"id": "t", "participantId": "ada", "tags": ["a b"]})
+    scores = [{"name": "tone", "value": 1}]
+    await wire.report(
+        {"id": "a", "threadId": "t", "type": "tool", "name": "search", "scores": scores},
+        {"id": "b", "threadId": "t", "type": "llm", "name": "call", "generation": {"model": "gpt"}},
+        {"id": "c", "threadId": "t", "type": "tool", "name": "x" * 500},
+    )
+    completions = address.replace("/threads", "/completions")
+    told = (await http.get(completions)).json()
+
+    assert {"errors", "cost", "tool", "tool.error", "model.cost", "score", "reviewed"} <= set(told["fields"])
+    assert told["values"] == {
+        "tool": ["search"], "model": ["gpt"], "run": [], "tag": ["a b"], "env": [], "user": ["ada"], "score": ["tone"],
+    }  # fmt: skip
+
+    async def member(_request: object) -> Visitor:
+        return Visitor("bob", sees_all=False)
+
+    server.state.authenticate = member
+    assert (await http.get(completions)).json()["values"] == {}
