@@ -223,7 +223,7 @@ class Outbox:
         while not self._flushing and (oldest := self._lanes.oldest()):
             longest = min(GATHERING_SECONDS_A_THREAD * len(self._lanes), LONGEST_GATHERING_SECONDS)
             left = oldest + longest - time.time()
-            if left <= 0:
+            if not 0 < left <= longest:  # due, or put before the clock was set back
                 return
             await _happens(self._hurry, min(left, longest))
 
@@ -312,7 +312,7 @@ class Outbox:
         if len(refused) < len(batch):
             self._pause = 0.0
             now = time.time()
-            self.health.stored([now - update.put_at for update in batch])
+            self.health.stored([max(0.0, now - update.put_at) for update in batch])
         async with self._progress:
             self._progress.notify_all()
 

@@ -136,6 +136,21 @@ async def test_reports_gather_until_somebody_waits_for_them(
     assert all({"startTime", "endTime"} <= told.keys() for told in server.steps.values())
 
 
+async def test_a_clock_that_is_set_back_does_not_stop_recording(
+    server: Server, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was put at a moment that is still to come, as the clock has it now, is sent all the same."""
+    clock = time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: clock() + 3_600)
+        outbox.put_step(step("1"))
+    outbox.start()
+
+    # A flush would hurry the outbox.
+    await asyncio.to_thread(wait_until, lambda: "1" in server.steps, 10, lambda: "It does not arrive.")
+    assert all(delay >= 0 for delay in outbox.status()["to_server_ms"].values())
+
+
 async def test_what_was_told_of_one_step_is_told_at_once(server: Server, outbox: Outbox) -> None:
     """Reports of one step that wait are one report, in which the later counts; after its deletion it is a new one."""
     outbox.put_step(step("1", startTime="1", metadata={"a": 1}, generation={"model": "m"}))
