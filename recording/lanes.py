@@ -48,6 +48,10 @@ class Lanes:
         known = self._latest.get((update.kind, update.key))
         return known if known and not known.under_way else None
 
+    def knows(self, update: Update) -> bool:
+        """Tell whether something of what this update tells of waits, or is being sent."""
+        return (update.kind, update.key) in self._latest
+
     def merge(self, waiting: Update, update: Update) -> None:
         """Merge an update into the one that waits."""
         self.size -= waiting.size

@@ -126,7 +126,7 @@ class Outbox:
         self._number += 1
         update = Update(self._number, lane, kind, key, body, time.time(), stamp)
         # What completes a report that was taken is taken too, so that no step is kept by half.
-        if self._lanes.waiting_for(update) is None and self._lanes.size + update.size > self._limit:
+        if not self._lanes.knows(update) and self._lanes.size + update.size > self._limit:
             self.health.refused += 1
             logger.error(
                 "Not recorded: %s. %d bytes wait for the recording server already (OUTBOX_LIMIT_BYTES).",

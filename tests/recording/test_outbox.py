@@ -294,6 +294,29 @@ async def test_at_the_limit_the_newest_are_refused_with_a_word(
     await outbox.stop(1)
 
 
+async def test_at_the_limit_the_end_of_a_step_that_is_being_sent_is_taken(server: Server, file: Path) -> None:
+    """What completes a report that is on its way is taken as what completes one that waits: its answer may not come."""
+    outbox = Outbox(server.api, file, limit=200)
+    sending, going_on = asyncio.Event(), asyncio.Event()
+
+    async def pause(_variables: Variables) -> None:
+        sending.set()
+        await going_on.wait()
+
+    server.pause = pause
+    for step_id in ("1", "2"):
+        outbox.put_step(step(step_id))
+    outbox.start()
+    await sending.wait()
+    outbox.put_step(step("1", endTime="2"))
+    going_on.set()
+
+    assert await outbox.flush(5)
+    assert server.steps["1"]["endTime"] == "2"
+    assert outbox.status()["refused"] == 0
+    await outbox.stop(1)
+
+
 def numbers_of(server: Server) -> list[tuple[int, list[list[int]]]]:
     """Return what each stamp says: the highest number, and what is covered."""
     return [(put, covers) for stamp in server.stamps if stamp for put, covers in stamp["told"].values()]
