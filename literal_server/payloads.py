@@ -26,6 +26,7 @@ from literal_server.tables import Step, Thread
 
 logger = logging.getLogger(__name__)
 
+_OWN = {"input": "input", "output": "output", "error": "error", "metadata": "metadata_", "generation": "generation"}
 GENERATION = "generation."
 STORE = "payload_store"
 FILES = "files_folder"
@@ -152,6 +153,15 @@ async def read_one(session: AsyncSession, row: Step | Thread, name: str) -> byte
     if store is None or reference is None:
         return None
     return await _content(store, row, reference["digest"])
+
+
+async def value_of(session: AsyncSession, step: Step, name: str) -> bytes | None:
+    """Answer the whole JSON of a value of a step, wherever it lies; None when there is none of this name."""
+    kept = await read_one(session, step, name)
+    if kept is not None or name not in _OWN:
+        return kept
+    own = getattr(step, _OWN[name])
+    return None if own is None else json_text.dumps(own).encode()
 
 
 async def beginning(session: AsyncSession, row: Step | Thread, name: str, characters: int) -> str | None:

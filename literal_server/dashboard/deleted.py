@@ -63,7 +63,7 @@ async def _payload(request: Request) -> Response:
         thread_id = found.thread_id if found is not None else None
         if owner is not None and not await views.find_thread(session, project_of(request), thread_id or "", owner):
             found = None
-        content = await payloads.read_one(session, found, request.query_params.get("name", "")) if found else None
+        content = await payloads.value_of(session, found, request.query_params.get("name", "")) if found else None
     if content is None:
         return await error_page(request, 404)
     headers = HEADERS | {"content-disposition": 'attachment; filename="value.json"'}

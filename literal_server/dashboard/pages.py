@@ -31,7 +31,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
-ASKING_POLICY = f"{POLICY}; connect-src 'self'"
+ASKING_POLICY = f"{POLICY}; connect-src 'self'; media-src 'self'; frame-src 'self'"
 """The page of a thread asks for news of it, the list for its counts."""
 HEADERS = {
     "content-security-policy": POLICY,
@@ -73,6 +73,7 @@ def make_templates() -> Environment:
         "plain": text.plain,
         "calls": text.calls,
         "shortened": text.shortened,
+        "is_cut": text.is_cut,
         "count": text.count,
         "seconds": text.seconds,
         "cost": text.thread_cost,

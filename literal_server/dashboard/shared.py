@@ -100,7 +100,7 @@ async def _shared_payload(request: Request) -> Response:
         found = await steps.find_row(session, wanted.project, request.query_params.get("step", ""))
         is_its = found is not None and found.thread_id == wanted.thread_id
         name = request.query_params.get("name", "")
-        content = await payloads.read_one(session, found, name) if found is not None and is_its else None
+        content = await payloads.value_of(session, found, name) if found is not None and is_its else None
     if content is None:
         return _alone(await error_page(request, 404))
     headers = HEADERS | {"content-disposition": 'attachment; filename="value.json"'}

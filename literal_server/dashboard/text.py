@@ -14,6 +14,7 @@ from literal_server.tables import Thread
 LONGEST_TEXT = 100_000
 _LONGEST_MARKDOWN = 50_000
 _LONGEST_KEPT = 10_000
+_CUT = "more characters are stored"
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"),
     *("ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
@@ -79,8 +80,13 @@ def _call(given: Any) -> str | None:
 def shortened(text: str) -> str:
     """Cut a text that would choke a browser, and say so; lone surrogates become the replacement character."""
     if len(text) > LONGEST_TEXT:
-        text = f"{text[:LONGEST_TEXT]}\n… {len(text) - LONGEST_TEXT:,} more characters are stored"
+        text = f"{text[:LONGEST_TEXT]}\n… {len(text) - LONGEST_TEXT:,} {_CUT}"
     return json_text.encodable(text).replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def is_cut(end: str) -> bool:
+    """Say whether a text, of which this is the end, was cut by `shortened`."""
+    return end.endswith(_CUT)
 
 
 def count(number: float | None) -> str:

@@ -18,6 +18,8 @@ FileLink = Callable[[str | None], str | None]
 
 # Deeper steps are shown at this depth: a page nests only so far before it is neither readable nor renderable.
 DEEPEST = 12
+PAGES = ("application/pdf", "text/plain", "text/markdown", "text/csv", "application/json")
+"""Files that a browser shows in a frame, where nothing in them runs."""
 MESSAGES = {"user_message": "User", "assistant_message": "Assistant", "system_message": "System"}
 
 
@@ -52,12 +54,15 @@ class ThreadLine:
 
 @dataclass(frozen=True)
 class ShownFile:
-    """A file of a step: `address` is where the browser reads it, None where it cannot; missing if it never arrived."""
+    """A file of a step: `address` is where the browser reads it, None where it cannot; missing if it never arrived.
+
+    `preview` is picture, audio, video, page or empty: how it is shown in place.
+    """
 
     name: str
     mime: str | None
     address: str | None
-    is_picture: bool
+    preview: str
     is_missing: bool
 
 
@@ -193,6 +198,11 @@ class ThreadPage:
         return "a step that is deleted"
 
     @property
+    def first_failed(self) -> StepNode | None:
+        """The first step that failed, to begin with."""
+        return next((node for node in flatten(self.roots) if node.step.is_error), None)
+
+    @property
     def replaced_turns(self) -> int:
         """How many of the thread's questions were cut off: they are among its turns, as their tokens are."""
         return sum(node.step.type == "user_message" and node.replaced is not None for node in flatten(self.roots))
@@ -278,15 +288,23 @@ async def _show_files(session: AsyncSession, project: str, roots: Sequence[StepN
         node.files = [_shown(file, stored.get(file.object_key or ""), link) for file in node.full.attachments]
 
 
+def _preview(mime: str | None) -> str:
+    """Say how a page shows a stored file in place; what could imitate or run anything is a link alone."""
+    if mime in files.PICTURES:
+        return "picture"
+    kind = (mime or "").partition("/")[0]
+    if kind in ("audio", "video"):
+        return kind
+    return "page" if mime in PAGES else ""
+
+
 def _shown(file: Attachment, stored_as: str | None, link: FileLink) -> ShownFile:
     address = link(file.object_key) if stored_as else None
     # Whoever records may write anything here: only what leads to a page or a file becomes a link.
     if address is None and file.url and file.url.lower().startswith(("http://", "https://")):
         address = json_text.encodable(file.url)
     is_missing = address is None and link(file.object_key) is not None
-    return ShownFile(
-        file.name or "unnamed file", file.mime or stored_as, address, stored_as in files.PICTURES, is_missing
-    )
+    return ShownFile(file.name or "unnamed file", file.mime or stored_as, address, _preview(stored_as), is_missing)
 
 
 def flatten(nodes: Sequence[StepNode]) -> Iterator[StepNode]:

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from literal_server.dashboard import windows
 from literal_server.dashboard.views import StepNode, flatten, nest
-from literal_server.dashboard.windows import Later, Window
+from literal_server.dashboard.windows import Group, Later, Window
 from literal_server.steps import FullStep
 from literal_server.tables import Step
 from tests.literal_server.wire import Wire
@@ -30,6 +30,8 @@ def held(window: Window) -> list[str]:
             part = list(flatten(siblings[start : start + one.count]))
             assert len(part) == one.steps
             ids += [node.step.id for node in part]
+        elif isinstance(one, Group):
+            waiting.extend(reversed(one.at_once))
         else:
             ids.append(one.step.id)
             waiting.extend(reversed(window.children(one)))
