@@ -6,6 +6,7 @@ notes in order and remembers how far it is in the same transaction in which it g
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -140,24 +141,38 @@ async def _index_of(database: Database) -> SearchIndex | None:
 
 
 async def _take_some(database: Database) -> int:
-    """Take some changes into the index; answers how many are left."""
+    """Take some changes into the index; answers how many are left, at least."""
     index = await _index_of(database)
     if index is None:
         return 0
+    try:
+        return await _take_some_into(index, database)
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # its kinds tell of a lock, a full disk: not of broken content
+            raise
+        logger.error("The index of full text is broken and made anew: %s.", error)
+        await asyncio.to_thread(index.discard)
+        return 1
+
+
+async def _take_some_into(index: SearchIndex, database: Database) -> int:
     position = await asyncio.to_thread(index.position)
     async with database.reading() as session:
         last = await session.scalar(db.last_number(SearchChange.__tablename__)) or 0
-    if position is None or position > last:  # a new index, or a database from before it
-        position = await _note_everything(database, index)
-    async with database.reading() as session:
-        of_index = select(SearchChange).where(SearchChange.id > position).order_by(SearchChange.id)
+        of_index = select(SearchChange).where(SearchChange.id > (position or 0)).order_by(SearchChange.id)
         changes = (await session.scalars(of_index.limit(_CHANGES_AT_ONCE))).all()
-        if not changes:
-            return 0
-        documents = await _documents(session, changes)
-        latest = await session.scalar(select(func.max(SearchChange.id))) or 0
-    await asyncio.to_thread(index.apply, documents, changes[-1].id)
-    return latest - changes[-1].id
+        following = changes[0].id if changes else last + 1
+        documents = await _documents(session, changes) if position == following - 1 else []
+    if position is None or position != following - 1:
+        # A new index, or a database from before it, or an index from before notes were removed: their numbers have no
+        # gaps. But where it has moved on meanwhile, another task has taken them in and removed them.
+        if position == await asyncio.to_thread(index.position):
+            await _note_everything(database, index)
+        return 1
+    if not changes:
+        return 0
+    is_taken = await asyncio.to_thread(index.apply, documents, position, changes[-1].id)
+    return last - changes[-1].id if is_taken else 1
 
 
 async def _note_everything(database: Database, index: SearchIndex) -> int:
@@ -197,7 +212,7 @@ async def _steps(session: AsyncSession, project: str, owners: Sequence[str]) -> 
         func.substr(cast(column, Text), 1, search_text.MOST_CHARACTERS).label(name)
         for name, column in (("input", Step.input), ("output", Step.output), ("error", Step.error))
     )
-    asked = db.last_message(Step.generation).label("asked")
+    asked = func.substr(db.last_message(Step.generation), 1, search_text.MOST_CHARACTERS).label("asked")
     columns = (Step.project_id, Step.id, Step.thread_id, Step.name, Step.payloads, *beginnings, asked)
     here = (Step.project_id == project, Step.id.in_(owners), *living)
     return (await session.execute(select(*columns).where(*here))).all()

@@ -69,11 +69,19 @@ class SearchIndex:
                 self._opened.close()
                 self._opened = None
 
+    def discard(self) -> None:
+        """Remove the file; another is made when it is asked for."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+            for ending in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+
     def position(self) -> int | None:
         """Answer up to which change the index is filled, None when it was never begun."""
         with self._reading() as connection:
-            row = connection.execute("SELECT position FROM progress").fetchone()
-        return int(row[0]) if row else None
+            return _position(connection)
 
     def begin(self, position: int) -> None:
         """Empty the index; from this change on it will be filled."""
@@ -83,12 +91,19 @@ class SearchIndex:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
             _move(connection, position)
 
-    def apply(self, documents: Sequence[Document], position: int) -> None:
-        """Lay documents over those of the same owners, and remember that all up to this change is done."""
+    def apply(self, documents: Sequence[Document], since: int | None, position: int) -> bool:
+        """Lay documents over those of the same owners, and remember that all up to this change is done.
+
+        Answers False, and does nothing, where the index is not at `since` any more: another was faster, a purge maybe,
+        and may have taken out what stands in these documents.
+        """
         with self._writing() as connection:
+            if _position(connection) != since:
+                return False
             for document in documents:
                 _replace(connection, document)
             _move(connection, position)
+            return True
 
     def find(self, project: str, expression: str, most: int) -> Hits:
         """Look an FTS5 expression up, at most so many documents, the latest ones."""
@@ -138,10 +153,11 @@ class SearchIndex:
             self._opened.execute("BEGIN IMMEDIATE")
             try:
                 yield self._opened
+                self._opened.execute("COMMIT")
             except BaseException:
-                self._opened.execute("ROLLBACK")
+                if self._opened.in_transaction:  # after a full disk SQLite has undone it already
+                    self._opened.execute("ROLLBACK")
                 raise
-            self._opened.execute("COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -162,6 +178,11 @@ def _make(connection: sqlite3.Connection) -> None:
         for statement in _TABLES:
             connection.execute(statement)
     connection.execute("COMMIT")
+
+
+def _position(connection: sqlite3.Connection) -> int | None:
+    row = connection.execute("SELECT position FROM progress").fetchone()
+    return int(row[0]) if row else None
 
 
 def _move(connection: sqlite3.Connection, position: int) -> None:

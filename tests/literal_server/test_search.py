@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import shutil
 import sqlite3
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from literal_server import deletions, search, search_text, thread_list
+from literal_server import deletions, purge, search, search_text, thread_list, threads
 from literal_server.app import create_app
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError, Term
@@ -158,6 +159,80 @@ async def test_a_lost_index_is_made_anew(said: Starlette) -> None:
     await asyncio.to_thread(index.close)
 
 
+async def test_what_was_purged_meanwhile_does_not_come_back(
+    server_settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever read a step before its purge, and is slow, does not put it into the index after that."""
+    documents = search._documents
+    has_read, going_on = asyncio.Event(), asyncio.Event()
+
+    async def stand_still(_follower: search.Follower) -> None:
+        """Take nothing in."""
+
+    async def read_slowly(*arguments: Any) -> list[Document]:
+        read = await documents(*arguments)
+        if not has_read.is_set():
+            has_read.set()
+            await going_on.wait()
+        return read
+
+    monkeypatch.setattr(search.Follower, "_round", stand_still)
+    monkeypatch.setattr(search, "_documents", read_slowly)
+    server = create_app(server_settings)
+    async with server.router.lifespan_context(server):
+        api = server.state.api
+        transport = httpx.ASGITransport(server)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            for word in ("first", "second"):
+                step = {"id": word, "threadId": word, "type": "tool", "output": {"content": word}}
+                await Wire(http).report(step, **{"x-api-key": KEY})
+        slow = asyncio.create_task(search.catch_up(api.database))
+        await has_read.wait()
+        async with api.database.writing() as session:
+            await threads.delete(session, api.project, "first")
+        await purge.purge(api.database)
+        going_on.set()
+        await slow
+
+        index = SearchIndex(server_settings.search_path)
+        assert (await asyncio.to_thread(index.find, api.project, "first", 1)).documents == {}
+        assert set(await found(server, "second")) == {"second"}
+
+
+async def test_an_index_that_is_older_than_its_notes_is_made_anew(server_settings: ServerSettings) -> None:
+    """A power cut can undo the latest of the index, after the notes of what it knew were removed."""
+    path = server_settings.search_path
+    for word in ("first", "second", "third"):
+        server = create_app(server_settings)
+        async with server.router.lifespan_context(server):
+            transport = httpx.ASGITransport(server)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+                step = {"id": word, "threadId": word, "type": "tool", "output": {"content": word}}
+                await Wire(http).report(step, **{"x-api-key": KEY})
+            assert set(await found(server, "first or second or third")) >= {"first", word}
+            if word == "third":
+                assert set(await found(server, "second")) == {"second"}
+            await search.trim(server.state.api.database)
+        if word == "first":
+            shutil.copy(path, path.with_name("older.db"))
+        elif word == "second":
+            path.with_name("older.db").replace(path)
+
+
+@pytest.mark.parametrize("what", ["all", "pages"])
+async def test_a_broken_index_is_made_anew(said: Starlette, caplog: pytest.LogCaptureFixture, what: str) -> None:
+    """Bytes that are no index, or no longer one, cost the time to make another, and a line in the log."""
+    assert set(await found(said, "refund")) == {"refund"}
+    path = said.state.api.settings.search_path
+    async with said.state.api.database.reading() as session:
+        session.info[search.INDEX].close()
+    content = path.read_bytes()
+    path.write_bytes(b"no index" * 4096 if what == "all" else content[:4096] + b"x" * (len(content) - 4096))
+
+    assert set(await found(said, "refund")) == {"refund"}
+    assert "made anew" in caplog.text
+
+
 async def test_a_new_server_goes_on_where_the_last_one_stopped(
     server_settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +318,7 @@ def open_index(factory: pytest.TempPathFactory) -> SearchIndex:
     """Open one index for all examples."""
     if not INDEXES:
         INDEXES.append(SearchIndex(factory.mktemp("index") / "search.db"))
-        INDEXES[0].apply([Document("p", "step", "s", "t", "ab 天気 é")], 1)
+        INDEXES[0].apply([Document("p", "step", "s", "t", "ab 天気 é")], None, 1)
     return INDEXES[0]
 
 
