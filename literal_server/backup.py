@@ -2,6 +2,7 @@
 
 Database first, then exactly the files that the copy of it names: a file is there before its row is committed, so none
 can be missing but those that a purge has taken since, and what is purged then is due to be purged in the copy as well.
+The database gets its name last, so that a half is never taken for a whole.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -98,34 +100,61 @@ async def check(settings: ServerSettings) -> Checked:
 
 
 async def put_back(settings: ServerSettings, source: Path) -> Checked:
-    """Copy a backup into a data folder that holds none of this yet, and check it there.
+    """Copy a backup into a data folder that holds none of this yet, bring it to the newest form, and check it there.
 
-    The caller holds the lock of the folder. Raises Refused when that holds data, or the backup none.
+    The caller holds the lock of the folder. Raises Refused when that holds data, or the backup none; DatabaseTooNew
+    when a newer version has made the backup; OSError when the folder cannot be written. It is left empty then.
     """
     _must_hold_database(source)
-    there = [name for name in (settings.database_path.name, *_KEPT, *_FOLDERS) if (settings.data_dir / name).exists()]
+    made = (settings.database_path.name, _draft(settings).name, *_KEPT, *_FOLDERS)
+    there = [name for name in made if (settings.data_dir / name).exists()]
     if there:
         raise Refused(
             f"{settings.data_dir} holds data already ({there[0]}), which is never overwritten. "
             "Set DATA_DIR to a new folder, or move this one away."
         )
-    return await _copied(settings.model_copy(update={"data_dir": source}), settings.data_dir)
+    try:
+        return await _copied(settings.model_copy(update={"data_dir": source}), settings.data_dir, renew=True)
+    except BaseException:
+        for name in made:
+            _remove(settings.data_dir / name)
+        raise
 
 
-async def _copied(source: ServerSettings, folder: Path) -> Checked:
+async def _copied(source: ServerSettings, folder: Path, *, renew: bool = False) -> Checked:
     make_data_folder(folder)
     there = source.model_copy(update={"data_dir": folder})
+    draft = _draft(there)
     async with _opened(source) as database:
-        await database.copy_to(there.database_path)
-    there.database_path.chmod(0o600)
+        try:
+            await database.copy_to(draft)
+        except sqlite3.Error as error:
+            raise Refused(f"The database cannot be copied to {folder}: {error}.") from error
+    draft.chmod(0o600)
     for name in _KEPT:
         if (source.data_dir / name).exists():
             _copy(source.data_dir / name, folder / name)
-    async with _opened(there) as database, aclosing(_named_files(database, there)) as named:
-        async for file in named:
-            await asyncio.to_thread(_copy_if_there, source.data_dir / file.path.relative_to(folder), file.path)
-    _sync(there.database_path)
+    async with _opened(there, draft) as database:
+        if renew:
+            await database.migrate()
+        async with aclosing(_named_files(database, there)) as named:
+            async for file in named:
+                await asyncio.to_thread(_copy_if_there, source.data_dir / file.path.relative_to(folder), file.path)
+    _sync(draft)
+    draft.rename(there.database_path)
+    _sync(folder)
     return await check(there)
+
+
+def _draft(settings: ServerSettings) -> Path:
+    return settings.database_path.with_name(f"{settings.database_path.name}.part")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _must_be_free(target: Path) -> None:
@@ -139,8 +168,8 @@ def _must_hold_database(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def _opened(settings: ServerSettings) -> AsyncIterator[Database]:
-    database = Database(settings.database_path, session_info=payloads.session_info(settings))
+async def _opened(settings: ServerSettings, path: Path | None = None) -> AsyncIterator[Database]:
+    database = Database(path or settings.database_path, session_info=payloads.session_info(settings))
     try:
         yield database
     finally:

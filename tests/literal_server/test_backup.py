@@ -1,20 +1,28 @@
 """Backups: taken while clients write, checked, put back, and served again."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from literalai import LiteralClient
 from pydantic import SecretStr
+from sqlalchemy import create_engine
 
 from literal_server import backup, payloads
 from literal_server.__main__ import main
 from literal_server.app import create_app
-from literal_server.errors import Refused
+from literal_server.db import MIGRATIONS, Database
+from literal_server.errors import DatabaseTooNew, Refused
 from literal_server.settings import ServerSettings
 from literal_server.tables import Step
 from tests.literal_server.server_process import ServerProcess, done
@@ -182,3 +190,85 @@ async def test_a_failed_backup_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         await backup.back_up(filled, tmp_path / "copies")
     assert not any(name.startswith("copies") for name in os.listdir(tmp_path))
+
+
+async def test_half_a_backup_is_none(filled: ServerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there while a backup is made, and left when that is killed, is not taken for data by anybody."""
+    halves = []
+
+    def look(_source: Path, target: Path) -> None:
+        halves.append(shutil.copytree(target.parents[3], tmp_path / "half"))
+
+    monkeypatch.setattr(backup, "_copy_if_there", look)
+    await backup.back_up(filled, tmp_path / "copy")
+
+    (half,) = halves
+    for reading in (
+        backup.put_back(filled.model_copy(update={"data_dir": tmp_path / "new"}), half),
+        backup.check(filled.model_copy(update={"data_dir": half})),
+    ):
+        with pytest.raises(Refused, match="no data"):
+            await reading
+
+
+async def test_a_failed_restore_can_be_done_again(
+    filled: ServerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore that cannot be finished leaves the data folder as empty as it was."""
+    await backup.back_up(filled, tmp_path / "copy")
+    new = filled.model_copy(update={"data_dir": tmp_path / "new"})
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as on_full_disk:
+        on_full_disk.setattr(backup, "_copy_if_there", full)
+        with pytest.raises(OSError, match="No space"):
+            await backup.put_back(new, tmp_path / "copy")
+    assert os.listdir(new.data_dir) == []
+    assert await backup.put_back(new, tmp_path / "copy") == backup.Checked(threads=0, steps=1, files=1)
+
+
+async def test_a_backup_of_an_older_version_gets_the_newest_form(filled: ServerSettings, tmp_path: Path) -> None:
+    """The backup itself stays in its form, so that the older version can read it."""
+    engine = create_engine(f"sqlite:///{filled.database_path}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+    engine.dispose()
+    new = filled.model_copy(update={"data_dir": tmp_path / "new"})
+
+    await backup.back_up(filled, tmp_path / "copy")
+    assert await backup.put_back(new, tmp_path / "copy") == backup.Checked(threads=0, steps=1, files=1)
+    for path, is_new in ((tmp_path / "copy" / "literal.db", False), (new.database_path, True)):
+        database = Database(path)
+        assert await database.is_migrated() is is_new
+        await database.close()
+
+
+async def test_a_backup_of_a_newer_version_is_refused(filled: ServerSettings, tmp_path: Path) -> None:
+    """What this program does not know is not put back, instead of found out at the next start."""
+    with closing(sqlite3.connect(filled.database_path)) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    new = filled.model_copy(update={"data_dir": tmp_path / "new"})
+
+    await backup.back_up(filled, tmp_path / "copy")
+    with pytest.raises(DatabaseTooNew):
+        await backup.put_back(new, tmp_path / "copy")
+    assert os.listdir(new.data_dir) == []
+
+
+async def test_a_backup_to_a_full_disk_is_told(filled: ServerSettings, tmp_path: Path) -> None:
+    """Where the database finds no room there is a sentence, no stack trace, and no half of a backup."""
+    limited = 'ulimit -f 64; exec "$0" -m literal_server backup "$1"'
+    outcome = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", limited, sys.executable, str(tmp_path / "copy")],
+        env={**os.environ, "DATA_DIR": str(filled.data_dir)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert outcome.returncode == 2
+    assert "cannot be copied" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not any(name.startswith("copy") for name in os.listdir(tmp_path))
