@@ -1,6 +1,7 @@
 """Changes that wait for the writer together are committed together, and none of them can spoil another."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
-from literal_server import ingest, rows, totals
+from literal_server import ingest, rows, sqlite_connection, totals
 from literal_server.db import Database
 from literal_server.group_commit import LARGEST_GROUP, GroupCommit
 from literal_server.ingest import StepReport
@@ -89,6 +90,24 @@ async def test_one_that_fails_fails_alone(database: Database) -> None:
     assert outcomes[2] == "c"
     assert [str(one) for one in outcomes if isinstance(one, Exception)] == ["no", "disk"]
     assert await stored(database) == {"a", "c"}
+
+
+async def test_nobody_is_answered_what_cannot_be_committed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk has no room for the commit each of the group hears so, nothing is stored, and the next one is."""
+
+    async def full(_connection: sqlite_connection.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    group = GroupCommit(database)
+    with monkeypatch.context() as on_full_disk:
+        on_full_disk.setattr(sqlite_connection.Connection, "commit", full)
+        works = [group.write(making(name)) for name in ("a", "b", "c")]
+        outcomes = await asyncio.gather(*works, return_exceptions=True)
+
+    assert ["disk is full" in str(one) for one in outcomes] == [True, True, True]
+    assert await stored(database) == set()
+    assert await group.write(making("later")) == "later"
+    assert await stored(database) == {"later"}
 
 
 async def test_who_goes_away_keeps_nobody_waiting(database: Database) -> None:

@@ -42,6 +42,8 @@ async def test_work_is_counted(wire: Wire) -> None:
     assert "errors" in refused
     assert (await wire.http.post("/api/graphql", headers={"x-api-key": "wrong"})).status_code == 401
     counted = await read_metrics(wire.http)
+    while counted["literal_writer_queue"]:  # what a server does at its start by itself takes turns, too
+        counted = await read_metrics(wire.http)
 
     assert counted["literal_ingested_steps_total"] == 2
     assert counted['literal_operations_total{field="ingestStep",outcome="ok"}'] == 2
@@ -50,7 +52,6 @@ async def test_work_is_counted(wire: Wire) -> None:
     assert counted['literal_requests_total{endpoint="/api/graphql",status="200"}'] == 3
     assert counted['literal_requests_total{endpoint="/api/graphql",status="401"}'] == 1
     assert counted["literal_writer_wait_seconds_count"] >= 2
-    assert counted["literal_writer_queue"] == 0
     assert counted["literal_database_bytes"] > 4096
     assert (counted["literal_threads"], counted["literal_steps"]) == (1, 2)
 
