@@ -83,8 +83,7 @@ def test_the_timeline_grows_and_keeps_the_selected_step(server: ServerProcess, p
            {"id": "one", "parentId": "r", "type": "tool", "name": "first", "startTime": at(1)})  # fmt: skip
     page.goto(server.url)
     page.get_by_role("link", name="Untitled thread").click()
-    expect(page.get_by_role("link", name="Transcript")).to_have_attribute("aria-current", "page")
-    page.keyboard.press("2")
+    page.get_by_role("link", name="Timeline").click()
     page.locator(".row", has_text="first").click()
     expect(page.get_by_role("complementary")).to_contain_text("first")
     report(server, {"id": "two", "parentId": "r", "type": "tool", "name": "second", "startTime": at(2)})

@@ -10,6 +10,11 @@ from tests.app_process import AppProcess
 QUESTION = {"role": "user", "content": "What's the weather in San Francisco and Paris?"}
 
 
+def ready(page: Page) -> None:
+    """Wait until the page's script has run: it writes times in the reader's zone, and keys work from then on."""
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+
+
 def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page) -> None:
     """From the transcript by `2` to the timeline, by the arrow keys to a step, by `5` to its JSON, and back by `1`."""
     body = {"message_history": [QUESTION], "thread_id": "keys"}
@@ -17,19 +22,22 @@ def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page)
     page.goto(f"{app.url}/literal/")
     page.get_by_role("link", name="What's the weather").first.click()
 
-    expect(page.get_by_role("link", name="Transcript")).to_have_attribute("aria-current", "page")
+    ready(page)
     page.keyboard.press("2")
     expect(page.get_by_role("link", name="Timeline")).to_have_attribute("aria-current", "page")
     expect(page.locator("rect.bar")).to_have_count(7)
+    ready(page)
     for number in ("1", "2", "3", "4"):
         page.keyboard.press("ArrowDown")
-        expect(page.locator(f'.row:nth-child({number}) a[aria-current="step"]')).to_be_visible()
+        expect(page.locator(f'.row:nth-child({number}) a[aria-current="step"]')).to_be_focused()
     expect(page.get_by_role("complementary")).to_contain_text("get_current_weather")
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.keyboard.press("3")
     expect(page.get_by_text("as in the call before")).to_be_visible()
+    ready(page)
     page.keyboard.press("5")
     expect(page.locator("#json")).to_contain_text('"type": "tool"')
+    ready(page)
     page.keyboard.press("1")
     expect(page.locator('details.tool[aria-current="step"]')).to_be_visible()
     assert re.search(r"view=transcript&currentStepId=.+", page.url)
