@@ -330,7 +330,10 @@ def _some_step(name: str, conditions: Sequence[Condition]) -> SQL:
             raise QueryError(f"There is no {_name(one.field)}; there are {name}, {attributes}.", one.field.place)
         found.append((attribute or own).holds(one))
     here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
-    return exists(select(1).where(*here, *found)).correlate(Thread)
+    is_there = exists(select(1).where(*here, *found)).correlate(Thread)
+    # A thread counts its failed steps: where there is none, its steps need not be looked at.
+    has_failed = any(one.field.attribute == "error" and one.operator is None for one in conditions)
+    return and_(Thread.error_count > 0, is_there) if has_failed else is_there
 
 
 def _some_score(project: str, key: str | None, conditions: Sequence[Condition]) -> SQL:
