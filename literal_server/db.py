@@ -45,6 +45,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Milliseconds to wait for a lock of another process, and for readers when the log is emptied.
 _PATIENCE = 10_000
 _CHECKPOINT_PATIENCE = 250
+# So many values are looked up in an index; beyond it, going through the table in the order of a list is faster.
+_LOOKED_UP = 1_000
 _A_MOMENT_SECONDS = 0.1
 
 # synchronous=FULL: an answered write survives a power cut. foreign_keys stays off: children come before parents.
@@ -253,8 +255,11 @@ def last_message(generation: SQLColumnExpression[Any]) -> ColumnElement[Any]:
 
 def one_of(expression: SQLColumnExpression[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """Say in SQL that the expression is one of the values, of which there may be more than a statement can bind."""
-    item = func.json_each(json_text.dumps(list(values))).table_valued("value")
-    return expression.in_(select(item.c.value))
+    given = list(values)
+    item = func.json_each(json_text.dumps(given)).table_valued("value")
+    # Few are looked up one by one. Many are not: the rows are gone through in their order, until a page is full.
+    looked_for = expression if len(given) <= _LOOKED_UP else expression.concat("")
+    return looked_for.in_(select(item.c.value))
 
 
 def any_member(json_list: SQLColumnExpression[Any]) -> ColumnElement[bool]:

@@ -36,7 +36,7 @@ _GIVE_WAY = 4  # while somebody writes, a round rests so many times as long as i
 _TRIM_SECONDS = 60.0
 
 # Words that stand in more documents than these are looked for in the latest of them only.
-MOST_DOCUMENTS = 10_000
+MOST_DOCUMENTS = 5_000
 
 
 def session_info(settings: ServerSettings) -> dict[str, Any]:
