@@ -20,7 +20,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.exc import DBAPIError
 
 from literal_server import files, payloads
-from literal_server.data_folder import FILE_SECRET, KEY_FILE, make_data_folder
+from literal_server.data_folder import FILE_SECRET, KEY_FILE, make_data_folder, sync
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.files import FileStore
@@ -78,7 +78,7 @@ async def back_up(settings: ServerSettings, target: Path) -> Checked:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    _sync(target.parent)
+    sync(target.parent)
     return checked
 
 
@@ -140,9 +140,9 @@ async def _copied(source: ServerSettings, folder: Path, *, renew: bool = False) 
         async with aclosing(_named_files(database, there)) as named:
             async for file in named:
                 await asyncio.to_thread(_copy_if_there, source.data_dir / file.path.relative_to(folder), file.path)
-    _sync(draft)
+    sync(draft)
     draft.rename(there.database_path)
-    _sync(folder)
+    sync(folder)
     return await check(there)
 
 
@@ -217,12 +217,4 @@ def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o600)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target)

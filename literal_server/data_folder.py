@@ -9,7 +9,15 @@ from filelock import FileLock, Timeout
 from literal_server.errors import DataFolderInUse
 from literal_server.settings import ServerSettings
 
-__all__ = ["DataFolderInUse", "file_secret", "initial_api_key", "key_file", "lock_data_folder", "make_data_folder"]
+__all__ = [
+    "DataFolderInUse",
+    "file_secret",
+    "initial_api_key",
+    "key_file",
+    "lock_data_folder",
+    "make_data_folder",
+    "sync",
+]
 
 KEY_FILE = "literal-api-key"
 FILE_SECRET = "file-secret"  # noqa: S105 - the name of a file
@@ -36,6 +44,15 @@ def lock_data_folder(path: Path) -> FileLock:
             f"The data folder {path} is in use by another process. Stop that one, or set DATA_DIR to another folder."
         ) from error
     return lock
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything goes on. Blocks: call it in a thread."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def key_file(settings: ServerSettings) -> Path:

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock
+from literal_server.data_folder import sync
 from literal_server.errors import Refused
 from literal_server.tables import Attachment, StoredFile
 
@@ -123,7 +124,8 @@ class FileStore:
                 if not filecmp.cmp(draft.name, path, shallow=False):
                     raise Refused("This upload address was used already, for another file.") from None
             size = draft.tell()
-        _sync_folder(path.parent)
+        for folder in (path.parent, self.folder, self.folder.parent):
+            sync(folder)
         return size
 
     def remove(self, identities: Sequence[str]) -> None:
@@ -137,14 +139,6 @@ class FileStore:
             with contextlib.suppress(FileNotFoundError):  # one that goes on may end right now
                 if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
                     draft.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def object_key(identity: str) -> str:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
 from literal_server import json_text
+from literal_server.data_folder import sync
 from literal_server.rows import NewStep
 from literal_server.settings import ServerSettings
 from literal_server.tables import Step, Thread
@@ -67,11 +68,17 @@ class PayloadStore:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = path.with_name(f".{digest}.{secrets.token_hex(4)}")
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            draft.replace(path)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(descriptor)
+                draft.replace(path)
+            except BaseException:  # a full disk must not be filled up with what is tried again
+                draft.unlink(missing_ok=True)
+                raise
+            for folder in (path.parent, path.parent.parent, self.folder, self.folder.parent):
+                sync(folder)
         return digest
 
     def read(self, row: Step | Thread, digest: str, most: int = -1) -> bytes:

@@ -1,6 +1,7 @@
 """Values too large for a row: kept whole beside the database, read back whole, shown by their beginning."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -144,3 +145,39 @@ async def test_writing_fails_for_one_and_not_for_the_next(
     assert await wire.step("s") is None
     await wire.report({"id": "s", "output": {"content": LARGE}})
     assert (await wire.step("s"))["output"]["content"] == LARGE
+
+
+async def test_a_write_that_fails_leaves_nothing(
+    wire: Wire, server: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What finds no room on the disk does not take the last of it, however often its client tries again."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as on_full_disk:
+        on_full_disk.setattr(os, "fsync", full)
+        for _ in range(3):
+            with pytest.raises(AssertionError, match="unexpected error"):
+                await wire.report({"id": "s", "threadId": "t", "output": {"content": LARGE}})
+    assert files(server) == []
+    await wire.report({"id": "s", "threadId": "t", "output": {"content": LARGE}})
+    assert len(files(server)) == 1
+
+
+async def test_the_name_of_a_file_is_on_disk_too(
+    wire: Wire, server: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut after the answer loses no file: the folders that it is named in are written before."""
+    synced = set()
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    await wire.report({"id": "s", "threadId": "t", "output": {"content": LARGE}})
+
+    root = server.state.api.settings.payloads_dir
+    assert {path.stat().st_ino for path in (root.parent, root, *root.rglob("*"))} <= synced
