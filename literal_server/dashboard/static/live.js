@@ -51,7 +51,7 @@ function follow() {
   };
   source.onerror = ({ target }) => {
     // The browser opens the next stream by itself, unless the answer was none.
-    if (target.readyState === EventSource.CLOSED && document.querySelector("main .live")) setTimeout(follow, RETRY);
+    if (target.readyState === EventSource.CLOSED && document.querySelector("h1 .live")) setTimeout(follow, RETRY);
   };
 }
 document.addEventListener("visibilitychange", follow);
