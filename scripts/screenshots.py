@@ -8,7 +8,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.app_process import ROOT, AppProcess
 from tests.browser.chromium import find_chromium
+from tests.literal_server.server_process import ServerProcess, done
 
+READINGS = {"transcript": "Transcript", "timeline": "Timeline", "sides": "User saw | model saw", "player": "Player"}
 QUESTION = "What's the weather in San Francisco and Paris?"
 
 
@@ -21,6 +23,7 @@ def main() -> None:
         try:
             _chat(page, app.url)
             _review(page, app.url)
+            _readings(page, Path(folder) / "demo")
         finally:
             chromium.close()
             app.stop()
@@ -44,6 +47,26 @@ def _review(page: Page, url: str) -> None:
     page.get_by_role("link", name="get_current_weather").first.click()
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     page.screenshot(path=ROOT / "docs" / "thread.png", animations="disabled")
+
+
+def _readings(page: Page, data: Path) -> None:
+    """Keep the list of the demo's threads and one thread in its readings."""
+    done(data, "demo-data")
+    server = ServerProcess(data)
+    try:
+        page.goto(server.url)
+        expect(page.locator("time[title]").first).to_be_visible()
+        page.screenshot(path=ROOT / "docs" / "list.png", animations="disabled")
+        page.get_by_role("link", name="Two cities at once").first.click()
+        for reading, name in READINGS.items():
+            page.get_by_role("link", name=name).click()
+            expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
+            expect(page.locator("h1 + dl time[title]")).to_be_visible()
+            if reading == "player":
+                page.get_by_role("slider", name="Moment").press("End")
+            page.screenshot(path=ROOT / "docs" / f"{reading}.png", animations="disabled")
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":
