@@ -58,7 +58,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=OFF",
     "PRAGMA secure_delete=ON",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=-32000",
+    "PRAGMA cache_size=-16000",
 )
 
 
@@ -83,7 +83,7 @@ class Database:
             connect_args={"async_creator_fn": sqlite_connection.connect},
             json_serializer=json_text.dumps,
             json_deserializer=json_text.loads,
-            # The connection that was used last is used next: each keeps pages of the file, up to 32 MB.
+            # The connection that was used last is used next: each keeps pages of the file, up to 16 MB.
             pool_use_lifo=True,
             hide_parameters=True,  # an error goes to the log, what was said in a thread does not
         )
