@@ -47,11 +47,12 @@ COLLECTIONS: tuple[tuple[Any, Any, Any], ...] = (
 _PLACE_OF_A_STEP = {"project_id", "id", "thread_id", "parent_id", "type", "created_at", "updated_at", "deleted_at"}
 
 
-async def purge(database: Database, *, before: int | None = None) -> Counter[str]:
+async def purge(database: Database, *, before: int | None = None, again: bool = False) -> Counter[str]:
     """Remove for good all that was deleted before a moment (microseconds; now, if none is given), with its files.
 
     Answers how many rows of each kind went. Nothing of their text is left in the data folder afterwards, unless a
-    long read keeps the old state of the database alive: then the next purge clears it away.
+    long read keeps the old state of the database alive: then the next purge clears it away. `again` clears up what
+    one left that failed at that: its rows are gone, and their words are still in the file of the index.
     """
     end = clock.now() + 1 if before is None else before
     gone: Counter[str] = Counter()
@@ -61,7 +62,7 @@ async def purge(database: Database, *, before: int | None = None) -> Counter[str
         if not some:
             break
         gone += some
-    if gone:
+    if gone or again:
         await search.forget_purged(database)
     await database.forget_deleted()
     return gone
@@ -72,7 +73,7 @@ async def purge_at_once(database: Database) -> Counter[str]:
 
     For a command: the writer of a running server waits for as long as copying the file takes.
     """
-    gone = await purge(database)
+    gone = await purge(database, again=True)
     await database.rewrite()
     return gone
 
@@ -92,13 +93,17 @@ async def in_rounds(database: Database, settings: ServerSettings) -> AsyncIterat
 
 
 async def _run_rounds(database: Database, settings: ServerSettings) -> None:
+    has_failed = False
     while True:
         try:
-            gone = await purge(database, before=clock.now() + 1 - settings.purge_after_days * DAY)
+            before = clock.now() + 1 - settings.purge_after_days * DAY
+            gone = await purge(database, before=before, again=has_failed)
+            has_failed = False
             if gone:
                 logger.info("Purged what was deleted: %s.", ", ".join(f"{n} {kind}" for kind, n in gone.items()))
             await asyncio.to_thread(FileStore(settings.files_dir, secret=b"").sweep)
         except Exception:  # whatever went wrong, the next round tries again
+            has_failed = True
             logger.exception("Purging what was deleted failed; it is tried again in an hour.")
         await asyncio.sleep(ROUND_SECONDS)
 

@@ -177,6 +177,27 @@ async def test_purged_text_is_nowhere_in_the_data_folder(wire: Wire, server: Sta
     assert [await wire.thread(f"keep{number}") for number in range(1, 30)] == kept
 
 
+async def test_a_purge_ends_what_another_has_begun(
+    wire: Wire, server: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one that failed when the rows were gone already, the next one clears their words out of the index."""
+    database = server.state.api.database
+    await one_turn(wire, "keep", "stay " * 20)
+    await one_turn(wire, "t", f"{MARKER} " * 20)
+    await search.catch_up(database)
+    await wire.send(gql.DELETE_THREAD, {"thread_id": "t"})
+
+    async def broken(_database: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(search, "forget_purged", broken)
+        with pytest.raises(OSError, match="full"):
+            await purge.purge(database)
+    assert (await purge.purge_at_once(database))["steps"] == 0
+    assert [name for name in holding(server) if name.startswith("search")] == []
+
+
 def holding(server: Starlette) -> list[str]:
     """The files of the data folder that have the marker's first word, without the letter that an index may share."""
     folder = server.state.api.settings.data_dir
