@@ -142,7 +142,7 @@ class LiteralAPI(AsyncLiteralAPI):
             return await self._http.request(method, url, **request)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.TooManyRedirects) as error:
             raise UnreachableError(f"could not {description}: {error or type(error).__name__}") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise FailedError(f"could not {description}: {error or type(error).__name__}") from error
 
     async def upload_file(

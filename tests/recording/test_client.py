@@ -10,11 +10,15 @@ from graphql import build_schema, graphql_sync
 from literalai.api import AsyncLiteralAPI
 from literalai.api.helpers.gql import steps_query_builder
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 import literal_server
 from literal_server.app import create_app
 from literal_server.settings import ServerSettings
-from recording.client import LiteralAPI
+from recording.client import FailedError, LiteralAPI
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +77,16 @@ def test_servers_of_another_make_pass_stamps_over() -> None:
 
     assert answer.errors is None
     assert stored == [{"id": "a"}, {"id": "b"}]
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_no_refusal() -> None:
+    """Bytes that are not what their header says are a fault on the way: the same report is sent again."""
+
+    async def answer(_request: Request) -> Response:
+        return Response(b"no gzip", headers={"content-encoding": "gzip"})
+
+    app = Starlette(routes=[Route("/api/graphql", answer, methods=["POST"])])
+    api = LiteralAPI("http://test", "key", httpx.ASGITransport(app))
+    with pytest.raises(FailedError):
+        await api.add_steps(STEPS)
+    await api.close()
