@@ -97,14 +97,15 @@ class Follower:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            began = clock.now()
+            began, moment = loop.time(), clock.now()
             self.waiting = await _take_some(self._database)
             if not self.waiting:
-                self._caught_up_at = began
+                self._caught_up_at = moment
                 return
             if self._database.is_busy:  # recording comes first: the index takes a share of the time, and catches up
-                await asyncio.sleep(_GIVE_WAY * (clock.now() - began) / 1_000_000)
+                await asyncio.sleep(_GIVE_WAY * (loop.time() - began))
 
 
 async def catch_up(database: Database) -> None:

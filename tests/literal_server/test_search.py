@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import itertools
 import shutil
 import sqlite3
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from literal_server import deletions, purge, search, search_text, thread_list, threads
+from literal_server import clock, deletions, purge, search, search_text, thread_list, threads
 from literal_server.app import create_app
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError, Term
@@ -263,6 +264,21 @@ async def report_to(server: Starlette, index: SearchIndex, word: str, *, wait_fo
             has_it = functools.partial(index.find, project, wait_for, 1)
             await asyncio.to_thread(wait_until, lambda: has_it().documents, 30, lambda: f"{wait_for} cannot be found.")
             assert server.state.search.lag < 30
+
+
+async def test_a_clock_that_is_set_forward_does_not_stop_the_index(
+    said: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long the index gives way to writers depends on how long it has worked, not on what the clock says of that."""
+    hours = itertools.count(clock.now(), 3_600_000_000)
+    database = said.state.api.database
+    await asyncio.to_thread(search.session_info(said.state.api.settings)[search.INDEX].begin, 0)
+    monkeypatch.setattr(search, "_CHANGES_AT_ONCE", 1)
+    monkeypatch.setattr(clock, "now", lambda: next(hours))
+    monkeypatch.setattr(type(database), "is_busy", True)
+
+    await asyncio.wait_for(search.Follower(database)._round(), 30)
+    assert set(await found(said, "refund")) == {"refund"}
 
 
 async def test_the_lag_is_told(http: httpx.AsyncClient, server: Starlette) -> None:
