@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ def report(server: ServerProcess, *steps: dict[str, object]) -> None:
 
 
 def at(seconds: float) -> str:
-    """A moment so many seconds after the start of the tests' thread, which is now enough."""
-    return clock.format_time(BEGAN + int(seconds * 1_000_000))
+    """A moment so many seconds after the first of these tests began: a thread from long before would not be watched."""
+    return clock.format_time(_began() + int(seconds * 1_000_000))
 
 
-BEGAN = clock.now()
+@cache
+def _began() -> int:
+    return clock.now()
 
 
 def test_a_running_thread_fills_in(server: ServerProcess, page: Page) -> None:

@@ -60,7 +60,7 @@ def test_one_sign_in_leads_back_to_the_page_that_was_wanted(people: AppProcess, 
     page.locator("#password").fill(password_of("ada"))
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(re.compile("/literal/projects/.*/logs/threads"))
-    expect(page.locator("header .who")).to_have_text("ada")
+    expect(page.locator("header .who").get_by_text("ada", exact=True)).to_be_visible()
 
     page.goto(people.url)
     expect(page.locator("#chat-input")).to_be_visible()
