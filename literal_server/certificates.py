@@ -57,7 +57,8 @@ async def take(
             one.covered += covered
             if stamp.at is not None:
                 one.skew = _least(one.skew, received - stamp.at)
-        if step_id is not None and (step := await rows.find_to_change(session, project, step_id)) is not None:
+        step = await rows.find_to_change(session, project, step_id) if step_id is not None else None
+        if step is not None and step.thread_id == stamp.thread_id:
             _place(step, stamp)
     for thread_id, news in heard.items():
         thread = await rows.find(session, Thread, project, thread_id)

@@ -115,6 +115,7 @@ async def _merge(
     await account(session, step, before, environment, anew=edit)
     project = step.project_id
     if not is_new and step.thread_id != before.thread_id:
+        step.writer = step.sequence = None  # its place was one in the other thread
         files = (Attachment.project_id == project, Attachment.step_id == step.id)
         await session.execute(update(Attachment).where(*files).values(thread_id=step.thread_id))
     for given in report.scores or ():

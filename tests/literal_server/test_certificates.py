@@ -171,6 +171,20 @@ async def test_a_step_has_its_writers_lowest_place(wire: Wire, server: Starlette
     assert [(row.writer, row.sequence) for row in rows] == [("w", 9), ("w", 3), (None, None)]
 
 
+async def test_a_step_that_moves_has_its_place_in_the_new_thread(wire: Wire, server: Starlette) -> None:
+    """Numbers count what is put in one thread: the place in the old one says nothing in the new one."""
+    here, there = stamp([[1, 1]], place=["w", 1]), stamp([[1, 1]], thread="u", writer="x", place=["x", 1])
+    await report(wire, (step("a"), here))
+    await report(wire, (step("a", "u"), there))
+    await report(wire, (step("b"), here), (step("b", "u"), there))
+    answer = (await wire.http.get("/api/verbatim/threads/u/certificate")).json()
+    assert (answer["state"], answer["unstampedSteps"]) == ("complete", 0)
+
+    await report(wire, (step("a", "v"), None))
+    answer = (await wire.http.get("/api/verbatim/threads/v/certificate")).json()
+    assert (answer["state"], answer["unstampedSteps"]) == ("not stamped", 1)
+
+
 async def test_nothing_is_left_of_a_purged_thread(wire: Wire, server: Starlette) -> None:
     """A purge takes the stamps along, and those of late reports are not kept."""
     await report(wire, (step("1"), stamp([[1, 1]])), (step("2", "u"), stamp([[1, 1]], thread="u")))
