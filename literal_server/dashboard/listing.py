@@ -26,8 +26,6 @@ from literal_server.query_language import QueryError
 from literal_server.search import MOST_DOCUMENTS
 
 NEWEST = "-activity"
-# As long as search is no more behind than this, the page does not speak of it.
-_LAG_SECONDS = 5.0
 
 VIEWS = {
     "All": "",
