@@ -61,20 +61,22 @@ class SearchIndex:
         self._path = path
         self._lock = threading.Lock()
         self._opened: sqlite3.Connection | None = None
+        self._inode = 0
 
     def close(self) -> None:
         """Give the file back to the system."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def discard(self) -> None:
         """Remove the file; another is made when it is asked for."""
         with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+            self._close()
             for ending in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
 
@@ -148,8 +150,11 @@ class SearchIndex:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._inode != self._present_inode():  # somebody has removed the file: readers have another one
+                self._close()
             if self._opened is None:
                 self._opened = self._connect()
+                self._inode = self._present_inode()
             self._opened.execute("BEGIN IMMEDIATE")
             try:
                 yield self._opened
@@ -158,6 +163,9 @@ class SearchIndex:
                 if self._opened.in_transaction:  # after a full disk SQLite has undone it already
                     self._opened.execute("ROLLBACK")
                 raise
+
+    def _present_inode(self) -> int:
+        return self._path.stat().st_ino if self._path.exists() else 0
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

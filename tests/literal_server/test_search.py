@@ -220,6 +220,17 @@ async def test_an_index_that_is_older_than_its_notes_is_made_anew(server_setting
             path.with_name("older.db").replace(path)
 
 
+async def test_an_index_that_is_removed_under_the_server_is_made_anew(said: Starlette) -> None:
+    """Who takes the file away while the server has it open gets one more index, and no endless making of it."""
+    assert set(await found(said, "refund")) == {"refund"}
+    for ending in ("", "-wal", "-shm"):
+        path = said.state.api.settings.search_path
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+    async with asyncio.timeout(30):
+        assert set(await found(said, "refund")) == {"refund"}
+
+
 @pytest.mark.parametrize("what", ["all", "pages"])
 async def test_a_broken_index_is_made_anew(said: Starlette, caplog: pytest.LogCaptureFixture, what: str) -> None:
     """Bytes that are no index, or no longer one, cost the time to make another, and a line in the log."""
