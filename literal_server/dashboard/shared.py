@@ -76,7 +76,7 @@ async def _shared(request: Request) -> Response:
         return _alone(await error_page(request, 400, str(refused)))
     if shown is None:
         return _alone(await error_page(request, 404, "The thread of this link was deleted."))
-    views.hide_reviews(shown["page"])
+    shown |= {"page": views.without_reviews(shown["page"])}
     shown |= {"chat_url": None, "may_review": False, "revision": None, "is_shared": True}
     return _alone(render(request, "thread.html", shown, policy=ASKING_POLICY))
 
@@ -88,8 +88,8 @@ async def _shared_part(request: Request) -> Response:
     shown = await thread_page.read_part(request, wanted)
     if shown is None:
         return _alone(await error_page(request, 404))
-    views.hide_reviews(shown["page"])
-    return _alone(render(request, "part.html", shown | {"may_review": False}))
+    shown |= {"page": views.without_reviews(shown["page"]), "may_review": False}
+    return _alone(render(request, "part.html", shown))
 
 
 async def _shared_payload(request: Request) -> Response:

@@ -267,13 +267,18 @@ async def read_thread(
     )
 
 
-def hide_reviews(page: ThreadPage) -> None:
-    """Leave of what was said about a thread's steps what people in the chat said: reviewers spoke among themselves."""
+def without_reviews(page: ThreadPage) -> ThreadPage:
+    """Answer the page with what people in the chat said about it alone: reviewers spoke among themselves.
+
+    Its steps are the same ones, and lose what reviewers said.
+    """
     for node in flatten(page.roots):
         node.comments = []
         node.full = replace(
             node.full, scores=[score for score in node.full.scores if score.name == reviews.USER_FEEDBACK]
         )
+    feedback = [score for score in page.scores if score.name == reviews.USER_FEEDBACK]
+    return replace(page, scores=feedback, comments=(), score_names=(), shares=())
 
 
 async def load(session: AsyncSession, project: str, nodes: Iterable[StepNode | None]) -> None:

@@ -57,7 +57,8 @@ async def shares(http: httpx.AsyncClient, wire: Wire, server: Starlette) -> str:
         {"id": "other", "threadId": "u", "type": "tool", "output": {"content": "y" * 500_000}},
     )  # fmt: skip
     async with server.state.api.database.writing() as session:
-        await reviews.comment(session, Target(server.state.api.project, "t", "a"), "between us", "rea")
+        for step, seconds in (("a", None), (None, 1.5)):
+            await reviews.comment(session, Target(server.state.api.project, "t", step), "between us", "rea", seconds)
         await reviews.score(session, Target(server.state.api.project, "t", "a"), reviews.Judgement("secret", 1), "rea")
     return f"/projects/{server.state.api.project}/logs/shares/t"
 
