@@ -40,7 +40,7 @@ async def test_what_is_recorded_shows_in_the_figures(app: AppProcess) -> None:
     assert counted['to_disk_seconds{quantile="0.95"}'] == pytest.approx(figures["to_disk_ms"]["p95"] / 1000)
     assert counted['to_server_seconds{quantile="0.5"}'] == pytest.approx(figures["to_server_ms"]["p50"] / 1000)
     page = httpx.get(f"{app.url}/literal/", follow_redirects=True).text
-    shown = " ".join(re.sub("<[^>]*>", " ", page[page.index("<footer") :]).split())
+    shown = " ".join(re.sub("<[^>]*>", " ", page[page.index("<footer") : page.index("</footer>")]).split())
     assert re.fullmatch(
         r"Waiting to be recorded 0 On disk after \S+ ms, 95 % .* Recorded after .* Retries 0 Set aside 0 Refused 0",
         shown,
