@@ -20,6 +20,7 @@ from literal_server.errors import Refused
 
 MOST_CHARACTERS = 2_000
 MOST_CONDITIONS = 50
+MOST_LEVELS = 30  # what makes SQL of a query calls itself some ten times for each
 
 _GRAMMAR = r"""
 ?start: either
@@ -68,6 +69,7 @@ _WORDS = {
 }
 
 
+_TOO_DEEP = "The filter is nested too deeply."
 _SIGNS = re.compile(r"""[=~<>()\[\]"]|\b(and|or|not)\s*$""", re.IGNORECASE)
 
 
@@ -249,10 +251,12 @@ def parse(text: str) -> Query:
         query = _read(text)
         if _count(query) > MOST_CONDITIONS:
             raise QueryError(f"A filter has at most {MOST_CONDITIONS} conditions.", len(text))
+        if _levels(query) > MOST_LEVELS:
+            raise QueryError(_TOO_DEEP, 0)
     except UnexpectedInput as error:
         raise _mistake(error, text) from error
     except RecursionError as error:
-        raise QueryError("The filter is nested too deeply.", 0) from error
+        raise QueryError(_TOO_DEEP, 0) from error
     return query
 
 
@@ -294,3 +298,12 @@ def _count(query: Query) -> int:
             return _count(part)
         case Both(parts) | Either(parts):
             return sum(map(_count, parts))
+
+
+def _levels(query: Query) -> int:
+    match query:
+        case Negation(part):
+            return 1 + _levels(part)
+        case Either(parts) | Both(parts):
+            return 1 + max(map(_levels, parts))
+    return 1

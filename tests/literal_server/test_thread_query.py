@@ -178,6 +178,8 @@ async def test_a_question_finds_its_threads(session: AsyncSession, query: str, i
         ("x" * 2_001, 2_000, "at most 2,000 characters"),
         (" or ".join(["live"] * 51), 404, "at most 50 conditions"),
         ("not " * 490 + "live", 0, "nested too deeply"),
+        ("not " * 80 + "live", 0, "nested too deeply"),
+        ("not (" * 80 + "live" + ")" * 80, 0, "nested too deeply"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(query: str, place: int, words: str) -> None:
@@ -208,6 +210,17 @@ def test_any_text_is_a_query_or_a_named_mistake(text: str) -> None:
         place, sentence = refused.place, str(refused)
     assert 0 <= place <= len(text)
     assert sentence
+
+
+@pytest.mark.parametrize(("query", "levels"), [("not {}", 29), ("not (live or {})", 9), ("(live and {})", 14)])
+async def test_what_is_not_refused_can_be_asked(session: AsyncSession, query: str, levels: int) -> None:
+    """A question that is nested as deeply as may be is answered by the database."""
+    deep = "live"
+    for _ in range(levels):
+        deep = query.format(deep)
+    assert await found(session, deep) == ({"good", "bad"} if query.startswith("not") else {"live"})
+    with pytest.raises(QueryError, match="nested too deeply"):
+        parse(query.format(deep))
 
 
 async def test_values_are_bound(session: AsyncSession) -> None:
