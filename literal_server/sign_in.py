@@ -76,8 +76,10 @@ class SignIn:
     async def open(self, database: Database, name: str, password: str, peer: str) -> str | None:
         """Answer the token of a new session, None where name or password is wrong. Raises TooManyAttempts."""
         typed = name if self._fixed and name == self._fixed.name else name.strip().lower()
+        named = _digest(typed)  # a name can be long
         # The one of the settings is judged as the others are: else that password could be guessed at without end.
-        if not self._attempts.hit(self._limit, "name", typed) or not self._attempts.hit(self._limit, "peer", peer):
+        # The peer comes first: who has to wait anyway neither fills the memory with names nor locks one of them out.
+        if not self._attempts.hit(self._limit, "peer", peer) or not self._attempts.hit(self._limit, "name", named):
             raise TooManyAttempts
         async with database.reading() as session:
             known = await self._find(session, typed)
@@ -86,7 +88,7 @@ class SignIn:
             right = await asyncio.to_thread(users.is_right, known.hash if known else self._nobody, password)
         if known is None or not right:
             return None
-        self._attempts.clear(self._limit, "name", typed)
+        self._attempts.clear(self._limit, "name", named)
         self._attempts.clear(self._limit, "peer", peer)
         token, now = secrets.token_urlsafe(32), clock.now()
         async with database.writing() as session:
@@ -109,6 +111,6 @@ class SignIn:
         return _Known(user.name, user.hash, user.role != "user") if user is not None else None
 
 
-def _digest(token: str) -> str:
+def _digest(text: str) -> str:
     """What is kept of a token: who reads the database cannot go on with somebody's session."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

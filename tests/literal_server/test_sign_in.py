@@ -148,6 +148,24 @@ async def test_guessing_is_slow(tmp_path: Path, name: str, fixed: str | None) ->
         assert (await client.get("/")).status_code == 307
 
 
+async def test_who_has_to_wait_locks_nobody_else_out(tmp_path: Path) -> None:
+    """What is tried after the tenth time counts against no name, and nothing of it is kept in memory."""
+    async with server(tmp_path) as client:
+        door = client._transport.app.state.authenticate  # type: ignore[attr-defined]
+        for number in range(10):
+            assert (await sign_in(client, f"guess{number}", "x")).status_code == 401
+        kept = len(door._attempts.storage.storage)
+        for number in range(10):
+            for name in ("ada", "x" * 10_000 + str(number)):
+                assert (await sign_in(client, name, PASSWORD)).status_code == 429
+        assert len(door._attempts.storage.storage) == kept
+        transport = httpx.ASGITransport(app=client._transport.app, client=("127.0.0.2", 1))  # type: ignore[attr-defined]
+        async with httpx.AsyncClient(transport=transport, base_url=HERE, headers={"origin": HERE}) as other:
+            assert (await sign_in(other, "ada", PASSWORD)).status_code == 303
+            assert (await sign_in(other, "x" * 10_000, PASSWORD)).status_code == 401
+        assert max(map(len, door._attempts.storage.storage)) < 200
+
+
 @pytest.mark.parametrize("body", [b"name=" + b"a" * 20_000, b"name=%ff&password=x", b"&".join([b"a=b"] * 11), b"\xff"])
 async def test_forms_of_no_sense_are_refused(tmp_path: Path, body: bytes) -> None:
     """A form that is too long, or no text, gets a page that says so."""
