@@ -75,7 +75,8 @@ async def neighbour(
     """Answer the thread that comes after one in the list, or before it, None at the end. Raises as `read`."""
     statement, _ = await _selected(session, wanted)
     order = _order(sort)
-    here = select(order.expression).where(Thread.project_id == wanted.project, Thread.id == identity)
+    # One that is deleted has its place, too: there one goes on.
+    here = select(order.expression).where(*_visible(wanted), Thread.id == identity)
     value = (await session.execute(here)).one_or_none()
     if value is None:
         return None
@@ -123,13 +124,14 @@ def _order(sort: str) -> paging.Order:
     return filters.order_by(ORDERS, Thread.id, {"column": sort.removeprefix("-"), "direction": direction})
 
 
-async def _selected(session: AsyncSession, wanted: Wanted) -> tuple[Select[Thread], search.Found]:
+def _visible(wanted: Wanted) -> list[filters.Condition]:
     theirs = {"field": "participantIdentifiers", "operator": "in", "value": [wanted.owner]}
-    statement = select(Thread).where(
-        Thread.project_id == wanted.project,
-        Thread.deleted_at.is_(None),
-        *filters.conditions(fields.THREADS, [] if wanted.owner is None else [theirs]),
-    )
+    own = filters.conditions(fields.THREADS, [] if wanted.owner is None else [theirs])
+    return [Thread.project_id == wanted.project, *own]
+
+
+async def _selected(session: AsyncSession, wanted: Wanted) -> tuple[Select[Thread], search.Found]:
+    statement = select(Thread).where(*_visible(wanted), Thread.deleted_at.is_(None))
     if not wanted.query:
         return statement, search.Found({}, is_cut=False)
     query = thread_query.read(wanted.query)

@@ -161,6 +161,25 @@ async def test_neighbours_in_a_list(http: httpx.AsyncClient, address: str, threa
     assert threads
 
 
+async def test_neighbours_of_a_thread_of_somebody_else(
+    http: httpx.AsyncClient, address: str, wire: Wire, server: Starlette
+) -> None:
+    """Who sees own threads alone is not told where among them another one would stand: that would tell of its name."""
+    for name, user in (("a", "bob"), ("b", "ada"), ("c", "bob")):
+        await wire.send(gql.UPSERT_THREAD, {"id": name, "name": name, "participantId": user})
+
+    async def member(_request: object) -> Visitor:
+        return Visitor("bob", sees_all=False)
+
+    server.state.authenticate = member
+    places = {}
+    for thread in "ab":
+        asked = {"thread": thread, "to": "next", "sort": "name"}
+        answer = await http.get(address.replace("/threads", "/neighbour"), params=asked)
+        places[thread] = answer.headers["location"].removeprefix(address)
+    assert places == {"a": "/c?sort=name", "b": "?sort=name"}
+
+
 async def test_what_a_filter_can_be_made_of(
     http: httpx.AsyncClient, address: str, wire: Wire, server: Starlette
 ) -> None:
