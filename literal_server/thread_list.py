@@ -14,11 +14,13 @@ from literal_server.tables import Score, Step, Thread
 
 # Larger counts are not worth the time they take.
 MOST_COUNTED = 1_000
+SORTED_CHARACTERS = 200
 
 # By the names of the columns; what is not said otherwise begins with the most.
 ORDERS: Mapping[str, OrderColumn] = {
     "activity": fields.THREAD_ORDERS["lastActivity"],
-    "name": nullable_text(Thread.name),
+    # The link to the next page bears what it is sorted by.
+    "name": nullable_text(func.substr(Thread.name, 1, SORTED_CHARACTERS)),
     "user": fields.THREAD_ORDERS["participant"],
     "turns": OrderColumn(Thread.turn_count),
     "tokens": OrderColumn(Thread.token_count),

@@ -180,6 +180,22 @@ async def test_neighbours_of_a_thread_of_somebody_else(
     assert places == {"a": "/c?sort=name", "b": "?sort=name"}
 
 
+@pytest.mark.parametrize("sort", ["name", "-name", "user", "-user"])
+async def test_a_long_name_makes_no_long_address(
+    http: httpx.AsyncClient, address: str, wire: Wire, monkeypatch: pytest.MonkeyPatch, sort: str
+) -> None:
+    """Whoever records may give names that no address can hold; the pages sorted by them are reached all the same."""
+    for number in range(5):
+        user = f"{'ü' * 900}{number % 2}"
+        await wire.send(gql.UPSERT_THREAD, {"id": f"t{number}", "name": "ü" * 50_000, "participantId": user})
+    monkeypatch.setattr("literal_server.dashboard.listing.PAGE_SIZE", 2)
+    page = (await http.get(f"{address}?sort={sort}")).text
+    (following,) = re.findall('rel="next" href="([^"]+)"', page)
+    assert len(following) < 10_000
+    listed = [LINK.findall(row)[0] for row in await rows(http, f"{address}?sort={sort}")]
+    assert sorted(listed) == [f"t{number}" for number in range(5)]
+
+
 async def test_what_a_filter_can_be_made_of(
     http: httpx.AsyncClient, address: str, wire: Wire, server: Starlette
 ) -> None:
