@@ -8,9 +8,9 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, generation_steps, generations, paging, steps
+from literal_server.collection_tables import Dataset, DatasetItem
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
-from literal_server.tables import Dataset, DatasetItem
 
 
 async def find(

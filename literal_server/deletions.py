@@ -6,10 +6,11 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import paging, rows, totals
+from literal_server.collection_tables import Dataset, DatasetItem
 from literal_server.errors import NotFound, Refused
 from literal_server.review_tables import Comment
 from literal_server.settings import ServerSettings
-from literal_server.tables import Attachment, Dataset, DatasetItem, Participant, PurgedId, Score, Step, Thread
+from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
 
 Deletable = Thread | Step | Score | Comment | Attachment | Participant | Dataset | DatasetItem
 

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, datasets
+from literal_server.collection_tables import Experiment, ExperimentItem
 from literal_server.errors import NotFound
-from literal_server.tables import Experiment, ExperimentItem
 
 
 async def create(

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, func, or_, select
 
+from literal_server.collection_tables import PromptLineage, PromptVersion
 from literal_server.filters import (
     DEFAULT_ENVIRONMENT,
     Condition,
@@ -20,7 +21,7 @@ from literal_server.filters import (
     text,
     time,
 )
-from literal_server.tables import Participant, PromptLineage, PromptVersion, Score, Step, Thread
+from literal_server.tables import Participant, Score, Step, Thread
 
 _STEP_OF_THREAD: Condition = and_(
     Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None)

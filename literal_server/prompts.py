@@ -11,9 +11,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, generations, json_text, paging, prompt_variables
+from literal_server.collection_tables import PromptLineage, PromptVariant, PromptVersion
 from literal_server.errors import NotFound, Refused
 from literal_server.settings import ServerSettings
-from literal_server.tables import PromptLineage, PromptVariant, PromptVersion
 
 Content = Mapping[str, Any]
 

@@ -12,23 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import load_only
 
 from literal_server import clock, files, payloads, rows, search
+from literal_server.collection_tables import Dataset, DatasetItem, Experiment, ExperimentItem, PromptVariant
 from literal_server.db import Database
 from literal_server.files import FileStore
 from literal_server.review_tables import Comment, Share
 from literal_server.settings import ServerSettings
-from literal_server.tables import (
-    Attachment,
-    Dataset,
-    DatasetItem,
-    Experiment,
-    ExperimentItem,
-    Participant,
-    PromptVariant,
-    PurgedId,
-    Score,
-    Step,
-    Thread,
-)
+from literal_server.tables import Attachment, Participant, PurgedId, Score, Step, Thread
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import datasets, experiments, ingest, prompts
-from literal_server.tables import Dataset, Project
+from literal_server.collection_tables import Dataset
+from literal_server.tables import Project
 
 DEFAULT_TEMPLATE = """Hello, this is a {{test_var}} and this
 

@@ -9,24 +9,13 @@ from sqlalchemy import ColumnElement, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, fields, files, filters, payloads, tree
+from literal_server.collection_tables import Dataset, DatasetItem, Experiment, ExperimentItem
 from literal_server.db import Database
 from literal_server.exchange import lines
 from literal_server.exchange.stored import file_lines
 from literal_server.files import FileStore
 from literal_server.review_tables import Comment
-from literal_server.tables import (
-    Attachment,
-    Dataset,
-    DatasetItem,
-    Experiment,
-    ExperimentItem,
-    Participant,
-    Project,
-    Score,
-    Step,
-    StoredFile,
-    Thread,
-)
+from literal_server.tables import Attachment, Participant, Project, Score, Step, StoredFile, Thread
 
 Line = dict[str, Any]
 

@@ -12,23 +12,17 @@ from sqlalchemy import BigInteger, Float
 from sqlalchemy.orm import ColumnProperty
 
 from literal_server import clock, json_text
-from literal_server.errors import Refused
-from literal_server.tables import (
-    Attachment,
-    Base,
+from literal_server.collection_tables import (
     Dataset,
     DatasetItem,
     Experiment,
     ExperimentItem,
-    Participant,
-    PlainText,
     PromptLineage,
     PromptVariant,
     PromptVersion,
-    Score,
-    Step,
-    Thread,
 )
+from literal_server.errors import Refused
+from literal_server.tables import Attachment, Base, Participant, PlainText, Score, Step, Thread
 
 SCHEMA = 1
 HEAD, END, FILE = "export", "end", "file"

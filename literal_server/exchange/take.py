@@ -12,12 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import ingest, json_text, participants, payloads, rows, totals
+from literal_server.collection_tables import PromptLineage, PromptVersion
 from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.lines import moment, text
 from literal_server.exchange.stored import own_key
 from literal_server.review_tables import Comment
-from literal_server.tables import Attachment, Participant, PromptLineage, PromptVersion, Score, Step, Thread
+from literal_server.tables import Attachment, Participant, Score, Step, Thread
 
 STEP_TYPES = {
     "run", "tool", "llm", "embedding", "retrieval", "rerank", "undefined", "user_message", "assistant_message",

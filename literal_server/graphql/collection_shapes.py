@@ -5,8 +5,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from literal_server import clock
-from literal_server.graphql.shapes import Shape
-from literal_server.tables import (
+from literal_server.collection_tables import (
     Dataset,
     DatasetItem,
     Experiment,
@@ -15,6 +14,7 @@ from literal_server.tables import (
     PromptVariant,
     PromptVersion,
 )
+from literal_server.graphql.shapes import Shape
 
 
 def dataset(row: Dataset) -> Shape:

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
 from literal_server import clock, deletions, purge, search
+from literal_server.collection_tables import Dataset, DatasetItem
 from literal_server.errors import NotFound, Refused
 from literal_server.paging import PageRequest
-from literal_server.tables import Dataset, DatasetItem
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio

@@ -14,22 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from literal_server import deletions, files, ingest, payloads, reviews, steps, threads
-from literal_server.db import Database
-from literal_server.errors import Refused
-from literal_server.exchange.messages import messages_of
-from literal_server.exchange.source import Limits
-from literal_server.tables import (
+from literal_server.collection_tables import (
     Dataset,
     DatasetItem,
     Experiment,
     ExperimentItem,
-    Project,
     PromptLineage,
     PromptVariant,
     PromptVersion,
-    Score,
-    Step,
 )
+from literal_server.db import Database
+from literal_server.errors import Refused
+from literal_server.exchange.messages import messages_of
+from literal_server.exchange.source import Limits
+from literal_server.tables import Project, Score, Step
 from literal_server.threads import ThreadReport
 from tests.literal_server.exchange_help import PROJECT, everything, export_all, store_of, take_in
 

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, select, text
 from sqlalchemy.dialects import sqlite
 
-from literal_server import review_tables, thread_query
+from literal_server import collection_tables, review_tables, thread_query
 from literal_server.db import MIGRATIONS, Database
 from literal_server.tables import Base, Thread
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_migrated_tables_are_the_declared_ones(tmp_path: Path) -> None:
     """From an empty file, and once more, the migrations lead to the declared tables."""
-    assert review_tables.Comment.metadata is Base.metadata
+    assert collection_tables.Dataset.metadata is review_tables.Comment.metadata is Base.metadata
     path = tmp_path / "literal.db"
     for _ in range(2):
         database = Database(path)
