@@ -103,7 +103,7 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     thread.metadata_ = (await payloads.spill(session, thread, merged))["metadata"]
     thread.tags = thread.tags or tags or []
     thread.participant_id = thread.participant_id or await _participant_of(session, project, line)
-    if thread.reviewed_at is None:
+    if thread.reviewed_at is None and reviewed_at is not None and reviewed_by:
         thread.reviewed_at, thread.reviewed_by = reviewed_at, reviewed_by
     if is_new:
         thread.deleted_at, thread.deleted_by = deleted_at, text(line, "deletedBy")

@@ -321,6 +321,17 @@ async def test_an_export_of_tomorrow_is_refused(make_store: Callable[[], Databas
     assert (await everything(store))["step"] == []
 
 
+@pytest.mark.parametrize("given", [{"reviewedAt": "2026-01-01T00:00:00Z"}, {"reviewedBy": "ada"}])
+async def test_half_a_review_is_none(make_store: Callable[[], Database], given: dict[str, str]) -> None:
+    """A mark says who and when; of one that lacks either nothing is taken, and the thread counts as not reviewed."""
+    store = make_store()
+    report, words = await take_in(store, [{"kind": "thread", "id": "t", **given}])
+
+    assert (report.added["thread"], words) == (1, [])
+    (thread,) = (await everything(store))["thread"]
+    assert (thread["reviewed_at"], thread["reviewed_by"]) == (None, None)
+
+
 async def test_prompts_of_one_name_are_not_mixed(make_store: Callable[[], Database]) -> None:
     """A prompt whose name another one has here is refused with its versions, which would change their meaning."""
     old, new = make_store(), make_store()
