@@ -34,6 +34,7 @@ _CHANGES_AT_ONCE = 500
 _GIVE_WAY = 4  # while somebody writes, a round rests so many times as long as it has worked
 # Notes that are done are removed now and then: each time it costs the writer a turn.
 _TRIM_SECONDS = 60.0
+_TRIMMED_AT_ONCE = 10_000  # some milliseconds
 
 # Words that stand in more documents than these are looked for in the latest of them only.
 MOST_DOCUMENTS = 5_000
@@ -127,12 +128,14 @@ async def trim(database: Database) -> None:
     """Remove the notes that the index has taken in."""
     index = await _index_of(database)
     position = await asyncio.to_thread(index.position) if index is not None else None
-    async with database.reading() as session:
-        done = select(SearchChange.id).where(SearchChange.id <= (position or 0)).limit(1)
-        if await session.scalar(done) is None:
+    while position is not None:
+        async with database.reading() as session:
+            first = await session.scalar(select(func.min(SearchChange.id)))
+        if first is None or first > position:
             return
-    async with database.writing() as session:
-        await session.execute(delete(SearchChange).where(SearchChange.id <= position))
+        async with database.writing() as session:
+            some = SearchChange.id <= min(position, first + _TRIMMED_AT_ONCE)
+            await session.execute(delete(SearchChange).where(some))
 
 
 async def _index_of(database: Database) -> SearchIndex | None:
