@@ -31,6 +31,7 @@ MILLION = 1_000_000
 # Costs are added up in any order: rounding keeps the sum the same.
 DIGITS = 9
 _MOST_CACHED = 10_000  # names of models: whoever records may invent them
+_LONGEST_NAME = 300
 
 # Dollars for so many tokens in and out.
 Cost = Callable[[int, int], float]
@@ -103,6 +104,8 @@ class Prices:
     def of(self, model: str, provider: str) -> Price | None:
         """Answer the price of a model, None when it is not known."""
         key = (model, provider)
+        if max(map(len, key)) > _LONGEST_NAME:
+            return None
         if key not in self._known:
             if len(self._known) >= _MOST_CACHED:
                 self._known = {}

@@ -51,6 +51,18 @@ async def shown(http: httpx.AsyncClient, server: Starlette, query: str = "") -> 
     return (await http.get(f"/projects/{server.state.api.project}/logs/threads", params={"q": query})).text
 
 
+def test_a_name_without_end_has_no_price(tmp_path: Path) -> None:
+    """Whoever records may invent models: of names that no model has nothing is looked up, and nothing is kept."""
+    (tmp_path / "prices.toml").write_text(FILE)
+    prices = Prices(tmp_path / "prices.toml")
+
+    assert prices.cost("house-" + "x" * 100, "local", 1, 1) is not None
+    kept = len(prices._known)
+    assert prices.cost("house-" + "x" * 1_000_000, "local", 1, 1) is None
+    assert prices.cost("house-llama", "x" * 1_000_000, 1, 1) is None
+    assert len(prices._known) == kept
+
+
 def test_the_file_comes_before_the_list(tmp_path: Path) -> None:
     """The first entry whose patterns fit counts, then the list; a model in neither, or without tokens, is unknown."""
     (tmp_path / "prices.toml").write_text(FILE)
