@@ -60,6 +60,7 @@ async def shares(http: httpx.AsyncClient, wire: Wire, server: Starlette) -> str:
         for step, seconds in (("a", None), (None, 1.5)):
             await reviews.comment(session, Target(server.state.api.project, "t", step), "between us", "rea", seconds)
         await reviews.score(session, Target(server.state.api.project, "t", "a"), reviews.Judgement("secret", 1), "rea")
+        await reviews.tag(session, Target(server.state.api.project, "t"), "angry customer")
     return f"/projects/{server.state.api.project}/logs/shares/t"
 
 
@@ -84,7 +85,7 @@ async def test_a_link_shows_the_thread_alone(http: httpx.AsyncClient, shares: st
         assert response.headers["referrer-policy"] == "no-referrer"
         assert "noindex" in response.headers["x-robots-tag"]
         assert '<meta name="robots" content="noindex' in page
-        for hidden in ("<form", "between us", "secret", "Open in chat", "/logs/threads", "data-news", "inner"):
+        for hidden in ("<form", "between us", "secret", "angry", "Open in chat", "/logs/threads", "data-news", "inner"):
             assert hidden not in page.partition("<dialog")[0], (reading, hidden)
         assert '<a class="brand">' in page
     page = (await http.get(link)).text
