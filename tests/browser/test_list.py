@@ -4,20 +4,29 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.app_process import wait_until
 from tests.literal_server.server_process import ServerProcess, done
 
 
 @pytest.fixture(scope="module")
 def threads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the list of a server with the demo's forty threads."""
+    """The address of the list of a server with the demo's forty threads, all of them in the index of words."""
     data: Path = tmp_path_factory.mktemp("list") / "data"
     done(data, "demo-data")
     server = ServerProcess(data)
+    wait_until(lambda: hits(server.url) == 3, 30, lambda: "The words of the demo data are not in the index.")
     yield server.url
     server.stop()
+
+
+def hits(url: str) -> int:
+    """Return how many threads a word of the demo data is found in."""
+    home = httpx.get(url, follow_redirects=True).url
+    return httpx.get(home, params={"q": "Xyzzyville errors > 0"}).text.count('class="hit"')
 
 
 def search(page: Page, query: str) -> None:
@@ -79,6 +88,12 @@ def test_a_filter_is_completed_by_keys(page: Page, threads: str) -> None:
     expect(page.locator(".list tbody tr").first).to_be_visible()
 
 
+def opened(page: Page, title: str) -> None:
+    """Wait until the page with this heading is there with its scripts, so that keys work."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    page.wait_for_load_state()
+
+
 def test_keys_walk_the_list_and_its_threads(page: Page, threads: str) -> None:
     """`j` and `k` go through the rows, Enter opens one; there they go through the threads of the filter."""
     page.goto(threads)
@@ -91,20 +106,23 @@ def test_keys_walk_the_list_and_its_threads(page: Page, threads: str) -> None:
         page.keyboard.press(key)
     expect(page.locator(".list tr.cursor")).to_contain_text(names[1])
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text(names[1])
+    opened(page, names[1])
     page.keyboard.press("2")
     expect(page).to_have_url(re.compile("view=timeline"))
+    opened(page, names[1])
     page.keyboard.press("j")
-    expect(page.get_by_role("heading", level=1)).to_have_text(names[2])
+    opened(page, names[2])
     expect(page).to_have_url(re.compile("view=timeline"))
     for name in (names[1], names[0]):
         page.keyboard.press("k")
-        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        opened(page, name)
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    dialog = page.get_by_role("dialog", name="Keys")
+    expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
     page.keyboard.press("k")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Threads")
+    opened(page, "Threads")
     expect(page.get_by_role("combobox", name="Search")).to_have_value("errors")
 
 

@@ -13,7 +13,7 @@ for (const link of links) {
 }
 
 export function isTyping(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
+  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
 }
 
 document.addEventListener("keydown", (event) => {
