@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.app_process import AppProcess, clean_environment
+from tests.preloaded import Preloaded
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +22,21 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    """The libraries, imported once for the apps that tests start."""
+    process = Preloaded()
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def start_app(tmp_path: Path) -> Iterator[Callable[..., AppProcess]]:
+def start_app(tmp_path: Path, preloaded: Preloaded) -> Iterator[Callable[..., AppProcess]]:
     """Start apps with the settings given, and end them with the test."""
     started: list[AppProcess] = []
 
     def start(data: Path | None = None, **settings: str) -> AppProcess:
-        started.append(AppProcess(data or tmp_path / "data", settings=settings))
+        started.append(AppProcess(data or tmp_path / "data", settings=settings, launch=preloaded.launch))
         return started[-1].start()
 
     yield start

@@ -10,6 +10,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ class Preloaded:
         command = [sys.executable, "-m", "tests.preloaded"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._process = subprocess.Popen(command, cwd=ROOT, env=clean_environment(), text=True, **pipes)
+        self._one_at_a_time = threading.Lock()
 
     def launch(self, arguments: Sequence[str], env: Mapping[str, str], log: Path, _folder: Path) -> Forked:
         """Start `python -m` with these arguments, in the folder of the project."""
@@ -71,9 +73,10 @@ class Preloaded:
         """Ask the process and return its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        with self._one_at_a_time:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
         """End it."""

@@ -14,7 +14,6 @@ import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,14 +169,6 @@ def note(what: str, kills: dict[str, int], counts: dict[str, int], began: float,
     """Print the figures of a run, which stand in a long run's log."""
     seconds = round(time.monotonic() - began)
     print(json.dumps({"test": what, "seed": SEED, "kills": kills, "turns": counts, "seconds": seconds, **more}))
-
-
-@pytest.fixture(scope="module")
-def preloaded() -> Iterator[Preloaded]:
-    """The libraries, imported once for all the starts."""
-    process = Preloaded()
-    yield process
-    process.close()
 
 
 async def test_app_and_server_are_killed_and_the_network_is_cut(tmp_path: Path, preloaded: Preloaded) -> None:
