@@ -1,7 +1,7 @@
 """One turn from both sides: what the user saw, and what each model call was given, compared with the call before it."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -43,6 +43,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Walk:
+    """How keys walk through a turn: the ids of its messages and calls, and of the last one in the turn before.
+
+    `place` says how many of them come before the selected step.
+    """
+
+    order: Sequence[str]
+    place: int
+    last_before: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One turn: its place among all, its messages as the user saw them, and (some of all) its model calls in order."""
 
@@ -53,6 +65,7 @@ class Turn:
     all_calls: int
     before: StepNode | None
     after: StepNode | None
+    walk: Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class Outline:
     all_calls: int
     before: StepNode | None
     after: StepNode | None
+    walk: Walk
 
     @property
     def needed(self) -> Sequence[StepNode]:
@@ -83,6 +97,9 @@ def outline(roots: Sequence[StepNode], current: StepNode | None, generations: Co
     def is_call(node: StepNode) -> bool:
         return node.step.type == "llm" or node.step.id in generations
 
+    def ids(nodes: Iterable[StepNode]) -> list[str]:
+        return [node.step.id for node in nodes if node.speaker or is_call(node)]
+
     turns = [root for root in roots if any(node.speaker or is_call(node) for node in flatten([root]))]
     if not turns:
         return None
@@ -92,6 +109,7 @@ def outline(roots: Sequence[StepNode], current: StepNode | None, generations: Co
     calls = [node for node in inside if is_call(node)]
     place = next((n for n, node in enumerate(inside) if node is current), 0)
     first = max(0, min(sum(map(is_call, inside[:place])) - CALLS_BEFORE, len(calls) - MOST_CALLS))
+    last_before = ids(flatten(turns[index - 1 : index]))
     earlier = [node for node in flatten(turns[:index]) if is_call(node)] + calls[:first]
     return Outline(
         index + 1,
@@ -102,6 +120,7 @@ def outline(roots: Sequence[StepNode], current: StepNode | None, generations: Co
         len(calls),
         turns[index - 1] if index else None,
         turns[index + 1] if index + 1 < len(turns) else None,
+        Walk(ids(inside), len(ids(inside[:place])), last_before[-1] if last_before else None),
     )
 
 
@@ -109,7 +128,8 @@ def compare(turn: Outline) -> Turn:
     """Compare each model call of a turn with the one before it."""
     befores = [turn.last, *turn.calls]
     calls = [_compare(node, before) for node, before in zip(turn.calls, befores, strict=False)]
-    return Turn(turn.number, turn.count, turn.seen, calls, turn.all_calls, turn.before, turn.after)
+    place = (turn.before, turn.after, turn.walk)
+    return Turn(turn.number, turn.count, turn.seen, calls, turn.all_calls, *place)
 
 
 def _compare(node: StepNode, last: StepNode | None) -> Call:

@@ -23,7 +23,7 @@ def steps_of(turn: int) -> Iterator[dict[str, object]]:
 
 
 def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) -> None:
-    """Its page holds a fraction of it, the end is there when it is scrolled to, and a step in the middle opens."""
+    """Its page holds a fraction of it, what is scrolled to is there, and from the middle keys walk on."""
     server = ServerProcess(tmp_path / "data", LITERAL_API_KEY="k")
     try:
         for first in range(0, TURNS, 20):
@@ -40,8 +40,12 @@ def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) ->
         page.goto(f"{page.url.partition('?')[0]}?currentStepId=t150-5")
         expect(page.locator('[aria-current="step"]')).to_contain_text("tool 150 5")
         expect(page.locator('[aria-current="step"]')).to_be_in_viewport()
+        expect(page.locator("h1 + dl time[title]")).to_be_visible()
+        for number in (4, 3, 2, 1):  # only two of those before it are in the page at first
+            page.keyboard.press("ArrowUp")
+            expect(page.locator('[aria-current="step"]')).to_contain_text(f"tool 150 {number}")
         page.keyboard.press("2")
-        expect(page.locator('.row a[aria-current="step"]')).to_contain_text("tool 150 5")
+        expect(page.locator('.row a[aria-current="step"]')).to_contain_text("tool 150 1")
         expect(page.locator(".row")).to_have_count(TURNS * (TOOLS + 2))
     finally:
         server.stop()

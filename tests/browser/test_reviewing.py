@@ -78,6 +78,47 @@ def test_a_whole_review_by_keys_alone(server: ServerProcess, page: Page) -> None
     expect(page.locator("#review header")).to_contain_text("reviewed by local")
 
 
+def test_arrow_keys_walk_the_steps_in_every_reading(server: ServerProcess, page: Page) -> None:
+    """Through the transcript with focus and folds, then in the other readings on from the same step, and back to it."""
+    page.goto(server.url)
+    page.get_by_role("link", name="Two cities at once").first.click()
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    selected = page.locator('[aria-current="step"]')
+    for kind in ("Is it warmer", "on_message", "llama3.1:8b", "get_current_weather"):
+        page.keyboard.press("ArrowDown")
+        expect(selected).to_contain_text(kind)
+        expect(page.locator(':focus[aria-current="step"], [aria-current="step"] > summary:focus')).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(selected.get_by_text("Arguments")).to_be_visible()
+    page.keyboard.press("c")
+    page.keyboard.type("Half a thought")
+    page.keyboard.press("Escape")
+    page.evaluate("scrollTo(0, 0)")  # else the keys would first lead to the beginning of what is selected
+    page.keyboard.press("ArrowUp")
+    expect(selected).to_contain_text("llama3.1:8b")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#step-text")).to_have_value("Half a thought")
+    walked = page.url.partition("currentStepId=")[2]
+    for key, name in (("2", "timeline"), ("5", "raw"), ("3", "sides"), ("4", "player")):
+        page.keyboard.press(key)
+        expect(page.locator(".readings [aria-current]")).to_have_attribute("data-key", key)
+        assert f"view={name}" in page.url
+        assert page.url.endswith(walked)
+        expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    expect(page.locator(".moment")).not_to_contain_text("0:00.0 /")
+    page.keyboard.press("3")
+    expect(page.locator(".sides")).to_be_visible()
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    expect(selected).to_have_class("call")
+    expect(selected).to_be_focused()
+    page.keyboard.press("2")
+    expect(page.locator(".row.llm a:focus")).to_have_attribute("aria-current", "step")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("complementary")).to_contain_text("Arguments")
+    assert page.url.endswith(walked)
+
+
 def test_a_moment_is_commented_on(server: ServerProcess, page: Page) -> None:
     """In the player a comment is about the moment on the stage, and leads back to it."""
     page.goto(server.url)

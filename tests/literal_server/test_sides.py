@@ -111,3 +111,15 @@ def test_the_selection_chooses_the_turn() -> None:
     assert (turn.number, [node.step.id for node in turn.seen]) == (1, ["m1", "a1"])
     assert turn.calls[0].is_first
     assert turn_of([], None) is None
+
+
+def test_keys_walk_messages_and_calls_as_they_happened() -> None:
+    """The order is that of the thread; a step that is not shown has its place in it, and before it is another turn."""
+    roots = thread()
+    run = next(node for node in flatten(roots) if node.step.id == "r2")
+    first, second = turn_of(roots[:1], None), turn_of(roots, run)
+
+    assert first is not None
+    assert second is not None
+    assert (first.walk.order, first.walk.place, first.walk.last_before) == (["m1", "l1", "a1"], 0, None)
+    assert (second.walk.order, second.walk.place, second.walk.last_before) == (["m2", "l2", "l3"], 1, "a1")

@@ -16,6 +16,7 @@ document.addEventListener("keydown", (event) => {
   const pressed = document.querySelector(`[data-click="${CSS.escape(event.key)}"]`);
   if (wanted) {
     event.preventDefault(); // else the letter would be typed into it
+    for (let fold = wanted.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
     wanted.focus();
     wanted.scrollIntoView({ block: "center" });
   }

@@ -1,5 +1,5 @@
 // The list of threads: how many each view has, told when the page is there already; keys to walk the rows.
-import { isTyping } from "./walk.js";
+import { isTyping } from "./pages.js";
 
 const rows = [...document.querySelectorAll(".list tbody tr")];
 const open = (row) => row?.querySelector("th a");

@@ -17,8 +17,21 @@ const keep = {
     load(old); // a part that was read before, if anything in it is new
     return false;
   },
-  beforeAttributeUpdated: (name, element) => !(name === "open" && element instanceof HTMLDetailsElement),
+  // Which step is selected, and the forms that went with it, are the reader's.
+  beforeAttributeUpdated: (name, element) =>
+    !(name === "open" && element instanceof HTMLDetailsElement) && !(name === "aria-current" && element.dataset.step),
+  beforeNodeRemoved: (old) => old.id !== "step-review",
 };
+
+// A transcript is read as it was opened, since it holds what is around that step. What another reading tells of the
+// selected step is only right for that one.
+const opened = location.href;
+function asOpened(page) {
+  const own = page.querySelector('[data-step][aria-current="step"]');
+  if (!own || own.dataset.step === document.querySelector('[data-step][aria-current="step"]')?.dataset.step) return;
+  const forms = page.getElementById("step-review");
+  forms?.replaceWith(...forms.querySelectorAll(".remark"));
+}
 
 let reading = null; // the page that is under way
 async function refresh() {
@@ -27,10 +40,13 @@ async function refresh() {
     hint.hidden = false; // a player that plays is not changed under its watcher
     return;
   }
-  const response = await fetch(location.href, { headers: { accept: "text/html" } });
+  const main = document.querySelector("main");
+  const address = main.querySelector(".transcript") ? opened : location.href;
+  const response = await fetch(address, { headers: { accept: "text/html" } });
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const main = document.querySelector("main");
+  if (address !== opened && address !== location.href) return refresh(); // the reader has walked on meanwhile
+  asOpened(page);
   Idiomorph.morph(main, page.querySelector("main"), { callbacks: keep });
   localise(main);
   watch(main);

@@ -1,4 +1,4 @@
-// Times in the reader's own zone, the step that the address asks for brought into view, keys to walk and to switch.
+// Times in the reader's own zone, the step that the address asks for brought into view, keys to switch the reading.
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 export function localise(part) {
   for (const element of part.querySelectorAll("time[datetime]:not([title])")) {
@@ -13,22 +13,35 @@ localise(document);
 
 const current = document.querySelector('[aria-current="step"]');
 if (current && !location.hash) {
-  current.setAttribute("tabindex", "-1");
-  current.scrollIntoView({ block: "center" });
-  current.focus({ preventScroll: true });
+  // Of a step that holds others its first line is what the reader looks for.
+  const face = current.querySelector(":scope > summary") ?? current;
+  face.scrollIntoView({ block: "center" });
+  face.focus({ preventScroll: true });
+}
+
+export function isTyping(event) {
+  const field = "input:not([type=checkbox]), textarea, select, dialog[open]";
+  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest(field);
+}
+
+// The selected step stands in the address and in the links to the other readings: it is the same in all of them.
+export function remember(step) {
+  const address = new URL(location.href);
+  address.searchParams.set("currentStepId", step);
+  address.searchParams.delete("t");
+  address.hash = "";
+  history.replaceState(null, "", address);
+  for (const link of document.querySelectorAll(".readings a")) {
+    const other = new URL(link.href);
+    other.searchParams.set("currentStepId", step);
+    link.href = other;
+  }
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, pre")) return;
-  const reading = document.querySelector(`.readings a[data-key="${event.key}"]`);
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (isTyping(event) || event.target.closest("pre")) return;
+  const reading = document.querySelector(`.readings a[data-key="${CSS.escape(event.key)}"]`);
   if (reading) location.assign(reading.href);
-  const rows = step ? [...document.querySelectorAll(".row a")] : [];
-  if (rows.length) {
-    const next = rows[rows.findIndex((row) => row.matches("[aria-current]")) + step];
-    if (next) location.replace(next.href);
-    event.preventDefault();
-  }
 });
 
 for (const button of document.querySelectorAll("button[data-copy]")) {

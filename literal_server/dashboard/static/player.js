@@ -1,4 +1,5 @@
 // Plays a thread back as it happened: messages appear and stream at their recorded pace, work fills its bar beside them.
+import { remember } from "./pages.js";
 
 const player = document.querySelector(".player");
 const length = Number(player.dataset.seconds);
@@ -16,6 +17,7 @@ const cues = [...player.querySelectorAll(".cue")].map((element) => {
   stream?.classList.add("typed", "streaming");
   return {
     element,
+    step: (element.dataset.step ? element : element.querySelector("[data-step]"))?.dataset.step,
     prose,
     stream,
     text: prose?.textContent.trim() ?? "",
@@ -86,6 +88,16 @@ function pause() {
   history.replaceState(null, "", address);
 }
 
+// The step that began before this moment, or after it.
+function walk(by) {
+  const begun = cues.filter(({ step, start }) => step && (by > 0 ? start > moment : start < moment));
+  const next = begun.sort((one, two) => by * (one.start - two.start))[0];
+  if (!next) return;
+  go(next.start)?.scrollIntoView({ block: "nearest" });
+  remember(next.step);
+  pause();
+}
+
 function frame(now) {
   if (!running) return;
   const passed = (Math.max(0, now - running) / 1000) * Number(speed.value);
@@ -118,6 +130,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === " ") toggle();
   else if (event.key === "ArrowRight") go(toRecorded(toShown(moment) + 5));
   else if (event.key === "ArrowLeft") go(toRecorded(Math.max(0, toShown(moment) - 5)));
+  else if (event.key === "ArrowDown") walk(1);
+  else if (event.key === "ArrowUp") walk(-1);
   else return;
   event.preventDefault();
 });
@@ -128,5 +142,7 @@ controls.querySelector(".link-here").addEventListener("click", async (event) => 
 });
 
 controls.hidden = false;
-const asked = Number(new URLSearchParams(location.search).get("t"));
+const given = new URLSearchParams(location.search);
+const selected = cues.find(({ step }) => step && step === given.get("currentStepId"));
+const asked = Number(given.get("t") ?? selected?.start ?? 0);
 go(Number.isFinite(asked) ? asked : 0);

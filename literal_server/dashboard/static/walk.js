@@ -1,4 +1,6 @@
 // `j` and `k` walk the threads of the list that one came from.
+import { isTyping } from "./pages.js";
+
 const links = [...document.querySelectorAll("a[data-walk]")];
 
 // The readings of a thread have addresses of their own: the list is remembered for as long as the tab is open.
@@ -10,10 +12,6 @@ for (const link of links) {
   const address = new URL(link.href);
   for (const [name, value] of list) address.searchParams.set(name, value);
   link.href = address;
-}
-
-export function isTyping(event) {
-  return event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog[open]");
 }
 
 document.addEventListener("keydown", (event) => {
