@@ -84,7 +84,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
             async with database.reading() as session:
                 ring = await keys.KeyRing.load(session)
             files = FileStore(settings.files_dir, file_secret(settings))
-            graph = GraphService(database, settings, files, metrics)
+            graph = GraphService(database, settings, files, metrics, changes)
             app.state.api = rest.Api(database, graph, ring, settings, files, project, changes)
             app.state.search = follower = search.Follower(database)
             async with (

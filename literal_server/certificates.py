@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, rows, threads
+from literal_server.plain_rows import PlainRows, PlainStep, PlainThread
 from literal_server.stamps import MOST_RANGES, Range, Stamp, read, union
 from literal_server.tables import Step, Thread
 
@@ -45,25 +46,46 @@ async def take(
     are passed over: nothing may be left of what was purged. `received` is the moment (microseconds) at which the
     request came, before it waited for the writer's turn.
     """
-    heard: dict[str, dict[str, _Heard]] = {}
-    for given, step_id in stamped:
-        stamp = read(given)
-        if stamp is None:
-            continue
-        in_thread = heard.setdefault(stamp.thread_id, {})
-        for writer, (put, covered) in stamp.told.items():
-            one = in_thread.setdefault(writer, _Heard())
-            one.put = max(one.put, put)
-            one.covered += covered
-            if stamp.at is not None:
-                one.skew = _least(one.skew, received - stamp.at)
-        step = await rows.find_to_change(session, project, step_id) if step_id is not None else None
-        if step is not None and step.thread_id == stamp.thread_id:
-            _place(step, stamp)
-    for thread_id, news in heard.items():
-        thread = await rows.find(session, Thread, project, thread_id)
-        if thread is not None:
-            thread.writers = _merged(thread.writers or {}, news, received)
+    news = _News(stamped, received)
+    for step_id, stamp in news.steps:
+        _place(await rows.find(session, Step, project, step_id), stamp)
+    for thread_id, heard in news.threads.items():
+        _tell(await rows.find(session, Thread, project, thread_id), heard, received)
+
+
+def take_plainly(plain: PlainRows, project: str, stamped: Iterable[tuple[Any, str | None]], *, received: int) -> None:
+    """Do as `take` does, with the rows of a batch."""
+    news = _News(stamped, received)
+    for step_id, stamp in news.steps:
+        _place(plain.steps.get(project, step_id), stamp)
+    for thread_id, heard in news.threads.items():
+        _tell(plain.threads.get(project, thread_id), heard, received)
+
+
+class _News:
+    """What stamps say: of steps, and by thread of its writers."""
+
+    def __init__(self, stamped: Iterable[tuple[Any, str | None]], received: int) -> None:
+        self.steps: list[tuple[str, Stamp]] = []
+        self.threads: dict[str, dict[str, _Heard]] = {}
+        for given, step_id in stamped:
+            stamp = read(given)
+            if stamp is None:
+                continue
+            in_thread = self.threads.setdefault(stamp.thread_id, {})
+            for writer, (put, covered) in stamp.told.items():
+                one = in_thread.setdefault(writer, _Heard())
+                one.put = max(one.put, put)
+                one.covered += covered
+                if stamp.at is not None:
+                    one.skew = _least(one.skew, received - stamp.at)
+            if step_id is not None:
+                self.steps.append((step_id, stamp))
+
+
+def _tell(thread: Thread | PlainThread | None, news: Mapping[str, _Heard], received: int) -> None:
+    if thread is not None:
+        thread.writers = _merged(thread.writers or {}, news, received)
 
 
 def _merged(known: Mapping[str, Any], news: Mapping[str, _Heard], received: int) -> dict[str, Any]:
@@ -91,8 +113,10 @@ def _room(covered: Sequence[Any]) -> int:
     return max(1, len(covered))
 
 
-def _place(step: Step | rows.NewStep, stamp: Stamp) -> None:
+def _place(step: Step | PlainStep | None, stamp: Stamp) -> None:
     """Give a step its place among those of its writer: the first writer heard of it, and the lowest of its numbers."""
+    if step is None or step.thread_id != stamp.thread_id:
+        return
     writer, number = stamp.place or (next(iter(stamp.told)), None)
     if step.writer is None or (step.sequence is None and number is not None):
         step.writer, step.sequence = writer, number

@@ -4,10 +4,11 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
@@ -61,6 +62,8 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16000",
 )
 
+T = TypeVar("T")
+
 
 class Database:
     """The store: `async with reading()` and `async with writing()` hand out sessions.
@@ -68,6 +71,7 @@ class Database:
     Only one writing session is open at a time, so that a read followed by a write in it cannot be overtaken.
     `waiting` counts those that wait for it; `waited` is told how many seconds each has waited.
     What is in `session_info` is in the `info` of every session. `follow` is shown each writing session at its start.
+    Work that needs no session goes to `transact`.
     """
 
     def __init__(
@@ -77,7 +81,10 @@ class Database:
         session_info: Mapping[str, Any] | None = None,
         follow: Callable[[Session], None] | None = None,
     ) -> None:
-        self._info = dict(session_info or {})
+        self.info = dict(session_info or {})
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, "database-writer")
+        self._connection: sqlite3.Connection | None = None  # of the writer's thread
         self._engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}",
             connect_args={"async_creator_fn": sqlite_connection.connect},
@@ -110,21 +117,49 @@ class Database:
     async def close(self) -> None:
         """Give the connections back to the system."""
         await self._engine.dispose()
+        await asyncio.to_thread(self._writer.shutdown)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session on one snapshot of the data."""
-        async with AsyncSession(self._engine, expire_on_commit=False, info=self._info) as session:
+        async with AsyncSession(self._engine, expire_on_commit=False, info=self.info) as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
         """A session in the one write transaction; it is committed when the block ends well, else undone."""
-        made = AsyncSession(self._immediate, expire_on_commit=False, info=self._info)
+        made = AsyncSession(self._immediate, expire_on_commit=False, info=self.info)
         if self._follow is not None:
             self._follow(made.sync_session)
         async with self._in_turn(), made as session, session.begin():
             yield session
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do this in the one write transaction, in the writer's thread and in one trip to it, and answer its answer.
+
+        It is committed when the work ends well, else undone.
+        """
+        async with self._in_turn():
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = sqlite_connection.open_file(str(self._path), check_same_thread=False)
+            for pragma in _PRAGMAS:
+                self._connection.execute(pragma)
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            answer = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # after a full disk SQLite has undone it already
+                connection.execute("ROLLBACK")
+            raise
+        return answer
 
     @asynccontextmanager
     async def _in_turn(self) -> AsyncIterator[None]:

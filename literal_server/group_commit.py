@@ -1,21 +1,20 @@
-"""Group commit: changes that wait for the writer at the same time share a transaction, and one wait for the disk.
+"""Group commit: batches that wait for the writer at the same time share a transaction, and one wait for the disk.
 
-Nobody is made to wait for company: a group is whoever came while the one before it was written. Each change is answered
-only after the commit. When anything of a group fails all of it is undone, and each change is tried on its own, so that
+Nobody is made to wait for company: a group is whoever came while the one before it was written. Each batch is answered
+only after the commit. When anything of a group fails all of it is undone, and each batch is tried on its own, so that
 one can never spoil another.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from literal_server import rows
 from literal_server.db import Database
+from literal_server.plain_rows import Key, PlainRows
 
-# In the size of changes: a group is answered when all of it is written, which must not take seconds.
+# In the size of batches: a group is answered when all of it is written, which must not take seconds.
 LARGEST_GROUP = 256
 
 T = TypeVar("T")
@@ -23,22 +22,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Change:
-    work: Callable[[AsyncSession], Awaitable[Any]]
+    work: Callable[[PlainRows], Any]
     size: int
     outcome: asyncio.Future[Any]
 
 
 class GroupCommit:
-    """Writes changes that can share a session: each may read what others in it have changed, and may be done again."""
+    """Writes batches: each may find what others of its group have changed, and may be done again.
 
-    def __init__(self, database: Database) -> None:
+    `tell` is told the threads of what was written, once it is committed.
+    """
+
+    def __init__(self, database: Database, tell: Callable[[Iterable[Key]], None]) -> None:
         self._database = database
+        self._tell = tell
         self._waiting: list[_Change] = []
         self._writer: asyncio.Task[None] | None = None
 
-    async def write(self, work: Callable[[AsyncSession], Awaitable[T]], size: int = 1) -> T:
-        """Do this in a transaction and answer what it answers, once that is committed; `size` is how much it writes.
+    async def write(self, work: Callable[[PlainRows], T], size: int = 1) -> T:
+        """Do this in a transaction, in the writer's thread, and answer what it answers, once that is committed.
 
+        `size` is how much it writes.
         What it raises is raised here, and then nothing of it is stored. One that is cancelled may still be stored.
         """
         change = _Change(work, size, asyncio.get_running_loop().create_future())
@@ -66,22 +70,27 @@ class GroupCommit:
         return group
 
     async def _write_together(self, group: list[_Change]) -> None:
+        def work(connection: sqlite3.Connection) -> tuple[list[Any], list[Key]]:
+            rows = PlainRows(connection, self._database.info)
+            done = [change.work(rows) for change in group]
+            rows.write()
+            return done, rows.threads.found
+
         try:
-            async with self._database.writing() as session:
-                answers = [await change.work(session) for change in group]
-                await rows.flush(session)
+            answers, threads = await self._database.transact(work)
         except Exception as error:  # noqa: BLE001 - it belongs to the one who asked, as soon as it is known who that is
             if len(group) == 1:
-                _tell(group[0].outcome, error=error)
+                _answer(group[0].outcome, error=error)
             else:
                 for change in group:
                     await self._write_together([change])
         else:
+            self._tell(threads)
             for change, answer in zip(group, answers, strict=True):
-                _tell(change.outcome, answer)
+                _answer(change.outcome, answer)
 
 
-def _tell(outcome: asyncio.Future[Any], answer: Any = None, *, error: Exception | None = None) -> None:
+def _answer(outcome: asyncio.Future[Any], answer: Any = None, *, error: Exception | None = None) -> None:
     if outcome.done():  # whoever asked has gone
         return
     if error is not None:

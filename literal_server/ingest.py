@@ -12,7 +12,7 @@ The caller holds the writing session, so nothing changes between a read here and
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,9 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from literal_server import clock, generations, json_text, payloads, prices
 from literal_server.errors import Refused, ThreadDeleted
 from literal_server.payloads import GENERATION
-from literal_server.rows import NewStep, add, deletion_before_purge, find
+from literal_server.plain_rows import NotPlain, PlainRows, PlainStep
+from literal_server.rows import add, deletion_before_purge, find
 from literal_server.tables import Attachment, Score, Step, Thread
-from literal_server.totals import Standing, account, chosen, share
+from literal_server.totals import Standing, account, add_up, begins_earlier, chosen, share
 
 # The words of a step by their names in a report, with the columns they are kept in.
 _COLUMNS = {
@@ -65,52 +66,58 @@ async def ingest_step(
     known = await find(session, Step, project, report.id)
     if await _is_purged(session, project, known, report):
         return None
-    step = known or _new(Step, session, project, report.id)
+    step = known or _new(session, project, report.id)
     await _merge(session, step, report, environment, is_new=known is None, edit=edit)
     return step
 
 
-async def ingest_one_of_batch(
-    session: AsyncSession, project: str, report: StepReport, environment: str | None = None
-) -> None:
-    """Merge a report as `ingest_step` does, but leave a new step for `rows.flush`, which stores all new ones at once.
+def ingest_plainly(rows: PlainRows, project: str, report: StepReport, environment: str | None = None) -> None:
+    """Merge a report as `ingest_step` does, where its step and its thread are all that it takes.
 
-    Until then no query finds it; the caller does nothing else in this session. Raises ThreadDeleted.
+    Raises NotPlain where more is needed: scores and attachments, a thread that is deleted or has to be counted anew,
+    values that lie in files. Then nothing of the transaction may stay.
     """
-    known = await find(session, Step, project, report.id)
-    if not await _is_purged(session, project, known, report):
-        step = known or _new(NewStep, session, project, report.id)
-        await _merge(session, step, report, environment, is_new=known is None)
-
-
-Row = TypeVar("Row", Step, NewStep)
-
-
-def _new(kind: type[Row], session: AsyncSession, project: str, identity: str) -> Row:
+    known = rows.steps.get(project, report.id)
+    if report.scores or report.attachments or (known is not None and (known.purged_at or known.payloads)):
+        raise NotPlain
     now = clock.now()
-    step = kind(project_id=project, id=identity, type="undefined", created_at=now, updated_at=now, is_error=False)
+    step = known or rows.steps.add(PlainStep(project, report.id, created_at=now, updated_at=now))
+    before = Standing(step.thread_id, step.start_time, share(step))
+    if words := merge_step(step, report):
+        lay(step, payloads.spill_at_once(rows.info, step, words), rows.info)
+    step.environment = step.environment or environment
+    if rows.steps.is_changed(step):
+        step.updated_at = now
+    if step.thread_id is not None:
+        thread = rows.thread(project, step.thread_id)
+        if (known is not None and before.thread_id != step.thread_id) or begins_earlier(step, before):
+            raise NotPlain
+        thread.environment = thread.environment or environment
+        add_up(thread, step, before)
+
+
+def _new(session: AsyncSession, project: str, identity: str) -> Step:
+    now = clock.now()
+    step = Step(project_id=project, id=identity, type="undefined", created_at=now, updated_at=now, is_error=False)
     add(session, step)
     return step
 
 
 async def _merge(
     session: AsyncSession,
-    step: Step | NewStep,
+    step: Step,
     report: StepReport,
     environment: str | None,
     *,
     is_new: bool,
     edit: bool = False,
 ) -> None:
-    if isinstance(step, Step):
-        await payloads.fill(session, [step], limited=False)
+    await payloads.fill(session, [step], limited=False)
     before = Standing(step.thread_id, step.start_time, share(step))
     if words := merge_step(step, report, edit=edit):
-        _lay(step, await payloads.spill(session, step, words))
-        if any(name.startswith(GENERATION) for name in words):
-            prices.lay_cost(session, step)
+        lay(step, await payloads.spill(session, step, words), session.info)
     step.environment = step.environment or environment
-    if isinstance(step, Step) and session.is_modified(step):
+    if session.is_modified(step):
         step.updated_at = clock.now()
     await account(session, step, before, environment, anew=edit)
     project = step.project_id
@@ -141,7 +148,7 @@ async def _is_purged(session: AsyncSession, project: str, step: Step | None, rep
     return thread is None and deleted_at is not None
 
 
-def merge_step(step: Step | NewStep, report: StepReport, *, edit: bool = False) -> dict[str, Any]:
+def merge_step(step: Step | PlainStep, report: StepReport, *, edit: bool = False) -> dict[str, Any]:
     """Lay the times of a report over a step, and answer, by name, the words of the report that stand.
 
     Where a key of the generation is among them, all the other keys are too.
@@ -165,16 +172,18 @@ def merge_step(step: Step | NewStep, report: StepReport, *, edit: bool = False) 
     return {name: words[name] for name in changed}
 
 
-def _lay(step: Step | NewStep, words: Mapping[str, Any]) -> None:
+def lay(step: Step | PlainStep, words: Mapping[str, Any], info: Mapping[Any, Any]) -> None:
+    """Lay words that stand over a step; `info` is that of its session."""
     for name, column in _COLUMNS.items():
         if name in words:
             setattr(step, column, words[name])
     step.is_error = bool(step.error)
     if generation := {k.removeprefix(GENERATION): value for k, value in words.items() if k.startswith(GENERATION)}:
         _lay_generation(step, generation)
+        prices.lay_cost(info, step)
 
 
-def _words(source: Step | NewStep | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
+def _words(source: Step | PlainStep | StepReport, metadata: Any, generation: Any) -> dict[str, Any]:
     """What a step or a report says, by name, the keys of a generation apart; what is null says nothing."""
     found = {name: getattr(source, name) for name in _COLUMNS if name != "metadata"} | {"metadata": metadata}
     if isinstance(generation, Mapping):
@@ -196,7 +205,7 @@ def _says_nothing(name: str, value: Any) -> bool:
     return json_text.is_blank(value) or (name == "type" and value == "undefined")
 
 
-def _lay_times(step: Step | NewStep, report: StepReport, *, edit: bool) -> None:
+def _lay_times(step: Step | PlainStep, report: StepReport, *, edit: bool) -> None:
     if edit:
         step.start_time = step.start_time if report.start_time is None else report.start_time
         step.end_time = step.end_time if report.end_time is None else report.end_time
@@ -205,7 +214,7 @@ def _lay_times(step: Step | NewStep, report: StepReport, *, edit: bool) -> None:
         step.end_time = chosen(max, step.end_time, report.end_time)
 
 
-def _lay_generation(step: Step | NewStep, generation: dict[str, Any]) -> None:
+def _lay_generation(step: Step | PlainStep, generation: dict[str, Any]) -> None:
     step.generation = generation
     step.model = json_text.as_text(generation.get("model"))
     step.provider = json_text.as_text(generation.get("provider"))
@@ -288,7 +297,7 @@ async def _same_score(session: AsyncSession, project: str, fields: Mapping[str, 
     return await session.scalar(select(Score).where(Score.project_id == project, *matches).limit(1))
 
 
-async def merge_attachment(session: AsyncSession, project: str, given: Any, *, step: Step | NewStep) -> Attachment:
+async def merge_attachment(session: AsyncSession, project: str, given: Any, *, step: Step) -> Attachment:
     """Add an attachment to a step, or change the one that has its id; the others stay. Raises Refused."""
     if not isinstance(given, Mapping):
         raise Refused("An attachment is an object with id, name and an address or an object key.")

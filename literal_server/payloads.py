@@ -21,7 +21,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from literal_server import json_text
 from literal_server.data_folder import sync
-from literal_server.rows import NewStep
+from literal_server.plain_rows import PlainStep
 from literal_server.settings import ServerSettings
 from literal_server.tables import Step, Thread
 
@@ -50,7 +50,7 @@ class PayloadStore:
         """The size from which on the value of this name goes into a file."""
         return self.max_metadata_bytes if name == "metadata" else self.max_payload_bytes
 
-    def folder_of(self, row: Step | NewStep | Thread) -> Path:
+    def folder_of(self, row: Step | PlainStep | Thread) -> Path:
         """The folder of a row's files."""
         return self.folder_of_id(Thread if isinstance(row, Thread) else Step, row.project_id, row.id)
 
@@ -60,7 +60,7 @@ class PayloadStore:
         digest = hashlib.sha256(owner).hexdigest()
         return self.folder / digest[:2] / digest[2:]
 
-    def write(self, row: Step | NewStep | Thread, content: bytes) -> str:
+    def write(self, row: Step | PlainStep | Thread, content: bytes) -> str:
         """Write a file, whole or not at all, and answer its digest. Blocks: call it in a thread."""
         digest = hashlib.sha256(content).hexdigest()
         path = self.folder_of(row) / f"{digest}.json"
@@ -105,12 +105,20 @@ async def remove(session: AsyncSession, rows: Sequence[Step | Thread]) -> None:
         await asyncio.to_thread(store.remove, rows)
 
 
-async def spill(session: AsyncSession, row: Step | NewStep | Thread, values: Mapping[str, Any]) -> dict[str, Any]:
+async def spill(session: AsyncSession, row: Step | Thread, values: Mapping[str, Any]) -> dict[str, Any]:
     """Put those of the new values of a row that are too large into files; answers what the row has to keep of each.
 
     A session that knows no store keeps everything in the rows.
     """
     store: PayloadStore | None = session.info.get(STORE)
+    if store is not None and any(json_text.may_exceed(value, store.limit(name)) for name, value in values.items()):
+        return await asyncio.to_thread(spill_at_once, session.info, row, values)
+    return spill_at_once(session.info, row, values)
+
+
+def spill_at_once(info: Mapping[Any, Any], row: Step | PlainStep | Thread, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Do as `spill` does. Blocks where a value is too large: call it in a thread."""
+    store: PayloadStore | None = info.get(STORE)
     if store is None:
         return dict(values)
     references = {name: kept for name, kept in (row.payloads or {}).items() if name not in values}
@@ -122,8 +130,7 @@ async def spill(session: AsyncSession, row: Step | NewStep | Thread, values: Map
             continue
         content = json_text.dumps(value).encode()
         if len(content) > limit:
-            digest = await asyncio.to_thread(store.write, row, content)
-            references[name] = {"digest": digest, "bytes": len(content)}
+            references[name] = {"digest": store.write(row, content), "bytes": len(content)}
             kept[name] = preview(value)
     if references != (row.payloads or {}):
         row.payloads = references or None

@@ -6,7 +6,7 @@ A price that is not known is unknown, never nothing: an offline model is free on
 import hashlib
 import logging
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -18,9 +18,8 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TieredPrices
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from literal_server.rows import NewStep
+from literal_server.plain_rows import PlainStep
 from literal_server.settings import ServerSettings, explain
 from literal_server.tables import Step
 
@@ -133,9 +132,9 @@ def session_info(settings: ServerSettings) -> dict[str, Any]:
     return {PRICES: Prices(settings.data_dir / "prices.toml")}
 
 
-def lay_cost(session: AsyncSession, step: Step | NewStep) -> None:
-    """Put the cost of its model call on a step; a session that knows no prices leaves it unknown."""
-    prices: Prices | None = session.info.get(PRICES)
+def lay_cost(info: Mapping[Any, Any], step: Step | PlainStep) -> None:
+    """Put the cost of its model call on a step; where the info of the session knows no prices it stays unknown."""
+    prices: Prices | None = info.get(PRICES)
     if prices is not None and step.generation is not None:
         step.cost = prices.cost(step.model, step.provider, step.input_tokens, step.output_tokens)
 

@@ -60,6 +60,7 @@ class SearchIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._opening = threading.Lock()  # two that give a new file its form at once: the second is told it is locked
         self._opened: sqlite3.Connection | None = None
         self._inode = 0
 
@@ -171,10 +172,11 @@ class SearchIndex:
         connection = sqlite3.connect(
             self._path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
         )
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
-        if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
-            _make(connection)
+        with self._opening:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
+                _make(connection)
         return connection
 
 

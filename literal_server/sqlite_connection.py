@@ -5,6 +5,7 @@ The stock adapter makes, runs, reads and closes a cursor in four trips; a trip c
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import aiosqlite
@@ -92,13 +93,14 @@ class Connection(aiosqlite.Connection):
             self.in_use = False
 
 
+def open_file(path: str, **options: Any) -> sqlite3.Connection:
+    """Open a file with a connection that leaves transactions to us."""
+    opened: sqlite3.Connection = sqlite3.connect(path, isolation_level=None, **options)
+    return opened
+
+
 def connect(path: str, **options: Any) -> Connection:
-    """Make a connection (awaiting it opens the file) that leaves transactions to us."""
-
-    def open_file() -> sqlite3.Connection:
-        raw: sqlite3.Connection = sqlite3.connect(path, isolation_level=None, **options)
-        return raw
-
-    connection = Connection(open_file, iter_chunk_size=64)
+    """Make a connection for the asyncio engine; awaiting it opens the file."""
+    connection = Connection(partial(open_file, path, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # a process may end while a statement runs
     return connection

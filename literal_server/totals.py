@@ -7,7 +7,8 @@ from sqlalchemy import Integer, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock, prices
-from literal_server.rows import NewStep, add, find, flush, hide_belongings
+from literal_server.plain_rows import PlainStep, PlainThread
+from literal_server.rows import add, find, hide_belongings
 from literal_server.tables import Step, Thread
 
 
@@ -39,7 +40,7 @@ def chosen(choose: Callable[[int, int], int], stored: int | None, reported: int 
     return choose(stored, reported)
 
 
-def share(step: Step | NewStep) -> Share:
+def share(step: Step | PlainStep) -> Share:
     """Answer what the step adds to its thread's totals; a deleted one adds nothing."""
     if step.deleted_at is not None:
         return Share()
@@ -53,9 +54,7 @@ def share(step: Step | NewStep) -> Share:
     )
 
 
-async def account(
-    session: AsyncSession, step: Step | NewStep, before: Standing, environment: str | None, *, anew: bool
-) -> None:
+async def account(session: AsyncSession, step: Step, before: Standing, environment: str | None, *, anew: bool) -> None:
     """Bring the totals of the step's thread up to a report; `anew` counts them from all its steps."""
     if step.thread_id is None:
         return
@@ -66,10 +65,19 @@ async def account(
     if before.thread_id is not None and before.thread_id != step.thread_id:
         await recount(session, await ensure_thread(session, step.project_id, before.thread_id, environment))
         anew = True
-    # What was the last moment of the thread may have been the start that turns out to be earlier.
-    if anew or before.start_time not in (None, step.start_time):
+    if anew or begins_earlier(step, before):
         await recount(session, thread)
-        return
+    else:
+        add_up(thread, step, before)
+
+
+def begins_earlier(step: Step | PlainStep, before: Standing) -> bool:
+    """Say whether a step's known start was changed: what was its thread's last moment may have been that start."""
+    return before.start_time not in (None, step.start_time)
+
+
+def add_up(thread: Thread | PlainThread, step: Step | PlainStep, before: Standing) -> None:
+    """Bring the totals of a thread up to a report of one of its steps, which stays in it and begins no earlier."""
     after = share(step)
     old = before.share if before.thread_id is not None else Share()
     # A mapped attribute is dear to set, and most of what a step adds is nothing.
@@ -85,14 +93,14 @@ async def account(
         _advance(thread, "last_end", chosen(max, thread.last_end, step.end_time))
 
 
-def _advance(thread: Thread, name: str, moment: int | None) -> None:
+def _advance(thread: Thread | PlainThread, name: str, moment: int | None) -> None:
     if getattr(thread, name) != moment:
         setattr(thread, name, moment)
 
 
 async def recount(session: AsyncSession, thread: Thread) -> None:
     """Count a thread's totals anew from its living steps, for when steps went away or came back."""
-    await flush(session)
+    await session.flush()
     later = case((Step.end_time > Step.start_time, Step.end_time), else_=Step.start_time)
     latest = func.max(func.coalesce(later, Step.end_time))
     is_open = (Step.type == "run") & Step.start_time.is_not(None) & Step.end_time.is_(None)

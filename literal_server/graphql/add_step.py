@@ -12,9 +12,7 @@ from typing import Any
 
 from graphql import (
     DocumentNode,
-    ExecutionResult,
     FieldNode,
-    GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
@@ -23,10 +21,12 @@ from graphql import (
     print_ast,
 )
 
-from literal_server import clock, ingest, rows
+from literal_server import clock, ingest
 from literal_server.errors import Refused
-from literal_server.graphql.context import Context, check_ids
+from literal_server.graphql.context import check_ids
 from literal_server.ingest import StepReport
+from literal_server.metrics import Operation
+from literal_server.plain_rows import PlainRows
 
 _FIELD = "ingestStep"
 STEP_TYPES = (
@@ -67,9 +67,9 @@ def _texts(value: Any) -> Any:
     return value
 
 
-def _objects(value: Any) -> Any:
-    if value is not None and not (isinstance(value, list) and None not in value):
-        raise _Unusual
+def _none(value: Any) -> Any:
+    if value is not None and value != []:
+        raise _Unusual  # scores and attachments are rows of their own
     return value
 
 
@@ -86,8 +86,8 @@ _TAKE: Mapping[str, Callable[[Any], Any]] = {
     "Json": _unchanged,
     "[String!]": _texts,
     "GenerationPayloadInput": _unchanged,
-    "[ScorePayloadInput!]": _objects,
-    "[AttachmentPayloadInput!]": _objects,
+    "[ScorePayloadInput!]": _none,
+    "[AttachmentPayloadInput!]": _none,
 }
 
 
@@ -98,6 +98,14 @@ class _Root:
     key: str
     arguments: Sequence[tuple[str, str, Callable[[Any], Any]]]
     selection: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of a batch: its answer, and what is counted of it."""
+
+    data: dict[str, Any]
+    operations: Sequence[Operation]
 
 
 @dataclass(frozen=True)
@@ -122,34 +130,32 @@ class AddStep:
         except (KeyError, ValueError):
             return None
 
-    async def take_in(self, reports: Sequence[StepReport], context: Context) -> ExecutionResult:
-        """Take in the reports one by one; a refusal is told in its place, a fault of ours ends the batch.
-
-        New steps are stored with the next `rows.flush`.
-        """
-        ids, threads = [report.id for report in reports], [report.thread_id for report in reports]
-        await rows.find_ahead(context.session, context.project, ids, threads)
-        data = {}
+    def take_in(
+        self, reports: Sequence[StepReport], rows: PlainRows, project: str, environment: str | None, longest_id: int
+    ) -> Taken:
+        """Take in the reports; a refusal is told in its place. Raises NotPlain where one needs more than its rows."""
+        began = time.perf_counter()
+        rows.steps.read(project, [report.id for report in reports])
+        rows.threads.read(project, [report.thread_id for report in reports if report.thread_id is not None])
+        data, outcomes = {}, []
         for root, report in zip(self.roots, reports, strict=True):
-            try:
-                outcome = await _take_in(context, report)
-            except Exception as error:  # noqa: BLE001 - told as graphql-core tells what a resolver raises
-                return ExecutionResult(None, [GraphQLError(str(error), path=[root.key], original_error=error)])
+            refusal = _refusal(report, longest_id)
+            if refusal is None:
+                ingest.ingest_plainly(rows, project, report, environment)
+            outcome = {"ok": refusal is None, "message": refusal}
             data[root.key] = {name: outcome[name] for name in root.selection}
-        return ExecutionResult(data)
+            outcomes.append("ok" if refusal is None else "refused")
+        seconds = (time.perf_counter() - began) / len(reports)
+        return Taken(data, [(_FIELD, outcome, seconds) for outcome in outcomes])
 
 
-async def _take_in(context: Context, report: StepReport) -> dict[str, Any]:
-    began, outcome, refusal = time.perf_counter(), "error", None
+def _refusal(report: StepReport, longest_id: int) -> str | None:
+    given = {name: getattr(report, name) for name in ("id", "thread_id", "root_run_id", "parent_id", "generation")}
     try:
-        check_ids(vars(report), context.settings.max_id_length)
-        await ingest.ingest_one_of_batch(context.session, context.project, report, context.environment)
-        outcome = "ok"
+        check_ids(given, longest_id)
     except Refused as refused:
-        outcome, refusal = "refused", str(refused)
-    finally:
-        context.operations.append((_FIELD, outcome, time.perf_counter() - began))
-    return {"ok": refusal is None, "message": refusal}
+        return str(refused)
+    return None
 
 
 def recognised(document: DocumentNode, schema: GraphQLSchema) -> AddStep | None:

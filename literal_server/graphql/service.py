@@ -3,6 +3,7 @@
 import inspect
 import logging
 import re
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from graphql import (
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import certificates, clock, rows
+from literal_server.changes import Changes
 from literal_server.db import Database
 from literal_server.errors import Refused
 from literal_server.files import FileStore
@@ -32,7 +34,9 @@ from literal_server.graphql import add_step, collection_resolvers, limits, resol
 from literal_server.graphql.add_step import AddStep
 from literal_server.graphql.context import Context
 from literal_server.group_commit import GroupCommit
+from literal_server.ingest import StepReport
 from literal_server.metrics import Metrics, Operation
+from literal_server.plain_rows import NotPlain, PlainRows
 from literal_server.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -92,9 +96,11 @@ def _moment(value: object) -> int:
 class GraphService:
     """Executes documents against one database."""
 
-    def __init__(self, database: Database, settings: ServerSettings, files: FileStore, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, settings: ServerSettings, files: FileStore, metrics: Metrics, changes: Changes
+    ) -> None:
         self._database = database
-        self._group = GroupCommit(database)
+        self._group = GroupCommit(database, changes.tell)
         self._files = files
         self._metrics = metrics
         self._settings = settings
@@ -133,36 +139,48 @@ class GraphService:
 
     async def _write(self, known: _Known, variables: Mapping[str, Any], caller: Caller) -> ExecutionResult:
         """Execute a mutation. Batches of steps that wait for the writer at the same time are written together."""
-        reports = known.add_step.reports(variables) if known.add_step is not None else None
-        operations: list[Operation] = []
         received = clock.now()
-
-        async def work(session: AsyncSession) -> ExecutionResult:
-            operations.clear()  # of an attempt in company
-            context = self._context(session, caller, operations)
-            if known.add_step is not None and reports is not None:
-                result = await known.add_step.take_in(reports, context)
-            else:
-                result = await self._execute_mutation(known.document, variables, context)
-            if any(is_unexpected(error) for error in result.errors or ()):
-                raise _Undo(result.errors)
-            if "stamp_0" in variables:
-                stamps = _stamps_of_stored(variables, result)
-                await certificates.take(session, caller.project, stamps, received=received)
-                await rows.flush(session)
-            return result
-
+        reports = known.add_step.reports(variables) if known.add_step is not None else None
+        if known.add_step is not None and reports is not None:
+            try:
+                return await self._take_in(known.add_step, reports, variables, caller, received)
+            except NotPlain:
+                pass
+            except sqlite3.OperationalError:  # a full disk, a locked file: no other way writes there
+                raise
+            except Exception:  # whatever it is, the general way stores the batch or says what is the matter
+                logger.exception("A batch of steps could not be taken in at once, and is executed in general.")
+        operations: list[Operation] = []
         try:
-            if reports is not None:
-                result = await self._group.write(work, len(reports))
-            else:
-                async with self._database.writing() as session:
-                    result = await work(session)
+            async with self._database.writing() as session:
+                context = self._context(session, caller, operations)
+                result = await self._execute_mutation(known.document, variables, context)
+                if any(is_unexpected(error) for error in result.errors or ()):
+                    raise _Undo(result.errors)
+                if "stamp_0" in variables:
+                    stamps = _stamps_of_stored(variables, result)
+                    await certificates.take(session, caller.project, stamps, received=received)
         except _Undo as undo:
             self._metrics.count_operations(operations, stored=False)
             return ExecutionResult(None, undo.errors)
         self._metrics.count_operations(operations, stored=True)
         return result
+
+    async def _take_in(
+        self, batch: AddStep, reports: Sequence[StepReport], variables: Mapping[str, Any], caller: Caller, received: int
+    ) -> ExecutionResult:
+        project, longest_id = caller.project, self._settings.max_id_length
+
+        def work(rows: PlainRows) -> add_step.Taken:
+            taken = batch.take_in(reports, rows, project, caller.environment, longest_id)
+            if "stamp_0" in variables:
+                stamps = _stamps_of_stored(variables, ExecutionResult(taken.data))
+                certificates.take_plainly(rows, project, stamps, received=received)
+            return taken
+
+        taken = await self._group.write(work, len(reports))
+        self._metrics.count_operations(taken.operations, stored=True)
+        return ExecutionResult(taken.data)
 
     async def _execute_mutation(
         self, document: DocumentNode, variables: Mapping[str, Any], context: Context

@@ -17,12 +17,13 @@ from literalai.api.helpers.gql import steps_query_builder
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from literal_server import clock, ingest
+from literal_server import clock, generations
 from literal_server.app import create_app
 from literal_server.graphql import add_step, service
 from literal_server.graphql.service import Caller, make_schema
+from literal_server.plain_rows import PlainStep, PlainThread
 from literal_server.rest import Api
-from literal_server.rows import NewStep, purged_digest
+from literal_server.rows import purged_digest
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, PurgedId, Score, Step, Thread
 from tests.literal_server.fuzz import examples
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.anyio
 NOW = clock.parse_time("2026-01-01T12:00:00Z")
 SCHEMA = make_schema()
 MARKS = count()
+MOMENT = [NOW]  # at which a request is answered
 
 TEXTS = st.sampled_from(["", "hello", "héllo \ud800", "x" * 60, None])
 ANYTHING = st.sampled_from([{}, {"content": "hi"}, {"content": ""}, "text", "y" * 300, [1, None], 0, False, None])
@@ -67,8 +69,9 @@ USUAL: dict[str, st.SearchStrategy[Any]] = {
     "metadata": ANYTHING,
     "tags": st.sampled_from([[], ["a", "b"], None]),
     "generation": st.none() | GENERATION,
-    "scores": st.none() | st.lists(SCORE, max_size=2),
-    "attachments": st.none() | st.lists(FILE, max_size=2),
+    # Most are empty: what brings scores and files along goes the general way in both.
+    "scores": st.sampled_from([None, []]) | st.lists(SCORE, max_size=2),
+    "attachments": st.sampled_from([None, []]) | st.lists(FILE, max_size=2),
 }
 UNUSUAL: dict[str, st.SearchStrategy[Any]] = {
     "id": ODD | st.none(),
@@ -116,7 +119,7 @@ async def ways(
     tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
 ) -> AsyncIterator[tuple[Api, Api]]:
     """Two servers at one moment: one that recognises the document, one that does not."""
-    monkeypatch.setattr(clock, "now", lambda: NOW)
+    monkeypatch.setattr(clock, "now", lambda: MOMENT[0])
     async with AsyncExitStack() as stack:
         found = []
         for name in ("own", "general"):
@@ -173,8 +176,12 @@ async def test_both_ways_answer_and_store_the_same(
     told = []
     for api in ways:
         caller = Caller(api.project, environment="staging")
+        MOMENT[0] = NOW
         await lay_deleted_threads(api, caller, mark)
-        answers = [json.dumps(await api.graph.answer(text, marked(values, mark), caller)) for text, values in sent]
+        answers = []
+        for number, (text, values) in enumerate(sent):
+            MOMENT[0] = NOW + number
+            answers.append(json.dumps(await api.graph.answer(text, marked(values, mark), caller)))
         told.append((answers, await stored(api, mark)))
     assert told[0] == told[1]
 
@@ -192,11 +199,11 @@ async def lay_deleted_threads(api: Api, caller: Caller, mark: str) -> None:
 async def test_a_fault_of_ours_is_told_alike(ways: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch) -> None:
     """When a step of a batch meets an unexpected error nothing of the batch is stored, and both ways say so alike."""
 
-    async def broken(*_: Any, **__: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(ingest, "merge_attachment", broken)
-    values = {"id_0": "#f#1", "id_1": "#f#2", "attachments_1": [{"id": "a"}]}
+    monkeypatch.setattr(generations, "token_count", broken)
+    values = {"id_0": "#f#1", "id_1": "#f#2", "generation_1": {"model": "m"}}
     told = []
     for api in ways:
         answer = await api.graph.answer(steps_query_builder([{}, {}]), values, Caller(api.project))
@@ -207,11 +214,13 @@ async def test_a_fault_of_ours_is_told_alike(ways: tuple[Api, Api], monkeypatch:
 
 
 async def test_the_way_of_its_own_is_taken(ways: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the SDK sends for a batch is never executed field by field."""
+    """What the SDK sends for a batch is never executed field by field: not a step's start, nor its end later on."""
     monkeypatch.setattr(service, "execute", None)
-    values = {"id_0": "a", "threadId_0": "t", "startTime_0": "2026-01-01T10:00:00Z", "id_1": "a"}
-    answer = await ways[0].graph.answer(steps_query_builder([{}, {}]), values, Caller(ways[0].project))
-    assert answer == {"data": {name: {"ok": True, "message": None} for name in ("step0", "step1")}}
+    start = {"id_0": "a", "threadId_0": "t", "startTime_0": "2026-01-01T10:00:00Z", "id_1": "a"}
+    end = {"id_0": "a", "threadId_0": "t", "endTime_0": "2026-01-01T10:00:05Z", "id_1": "b", "scores_1": []}
+    for values in (start, end):
+        answer = await ways[0].graph.answer(steps_query_builder([{}, {}]), values, Caller(ways[0].project))
+        assert answer == {"data": {name: {"ok": True, "message": None} for name in ("step0", "step1")}}
 
 
 def documents(*changes: tuple[str, str]) -> Iterable[str]:
@@ -255,6 +264,7 @@ def test_it_knows_the_contract() -> None:
     assert set(enum.values) == set(add_step.STEP_TYPES)
 
 
-def test_a_new_step_has_what_a_row_has() -> None:
-    """Each column of a step can be laid before its row is there."""
-    assert set(NewStep.__dataclass_fields__) == {attribute.key for attribute in Step.__mapper__.column_attrs}
+def test_plain_rows_have_what_the_mapped_ones_have() -> None:
+    """Each column of a step and of a thread is read and written, a new one too."""
+    for mapped, plain in ((Step, PlainStep), (Thread, PlainThread)):
+        assert set(plain.__dataclass_fields__) == {attribute.key for attribute in mapped.__mapper__.column_attrs}

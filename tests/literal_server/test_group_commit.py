@@ -2,27 +2,28 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 from literalai.api.helpers.gql import steps_query_builder
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.applications import Starlette
 
-from literal_server import ingest, rows, sqlite_connection, totals
+from literal_server import ingest, totals
+from literal_server.changes import Changes
 from literal_server.db import Database
 from literal_server.group_commit import LARGEST_GROUP, GroupCommit
 from literal_server.ingest import StepReport
-from literal_server.tables import Project, Step, Thread
+from literal_server.plain_rows import PlainRows, PlainStep
+from literal_server.tables import Step, Thread
 from tests.app_process import wait_until
 from tests.literal_server.wire import Wire
 
 pytestmark = pytest.mark.anyio
 
-Work = Callable[[AsyncSession], Awaitable[str]]
+Work = Callable[[PlainRows], str]
 
 
 @pytest.fixture
@@ -31,14 +32,18 @@ def database(server: Starlette) -> Database:
     return made
 
 
-def making(name: str, failure: Exception | None = None, sessions: list[AsyncSession] | None = None) -> Work:
-    """A change that makes a project, and notes the session that it is made in."""
+@pytest.fixture
+def group(database: Database) -> GroupCommit:
+    return GroupCommit(database, Changes().tell)
 
-    async def work(session: AsyncSession) -> str:
-        if sessions is not None:
-            sessions.append(session)
-        session.add(Project(id=name, name=name, created_at=1))
-        await session.flush()
+
+def making(name: str, failure: Exception | None = None, transactions: list[PlainRows] | None = None) -> Work:
+    """A change that makes a step, and notes the rows of the transaction that it is made in."""
+
+    def work(plain: PlainRows) -> str:
+        if transactions is not None:
+            transactions.append(plain)
+        plain.steps.add(PlainStep("project", name))
         if failure is not None:
             raise failure
         return name
@@ -48,43 +53,40 @@ def making(name: str, failure: Exception | None = None, sessions: list[AsyncSess
 
 async def stored(database: Database) -> set[str]:
     async with database.reading() as session:
-        return set(await session.scalars(select(Project.name))) - {"verbatim"}
+        return set(await session.scalars(select(Step.id)))
 
 
-async def test_those_who_wait_share_a_commit(database: Database) -> None:
+async def test_those_who_wait_share_a_commit(database: Database, group: GroupCommit) -> None:
     """What comes while the writer is busy is committed at once, and each is answered by its own work."""
-    group = GroupCommit(database)
-    sessions: list[AsyncSession] = []
+    transactions: list[PlainRows] = []
     names = [f"p{number}" for number in range(20)]
     async with database.writing():
-        tasks = [asyncio.create_task(group.write(making(name, sessions=sessions))) for name in names]
+        tasks = [asyncio.create_task(group.write(making(name, transactions=transactions))) for name in names]
         await asyncio.sleep(0)
         assert database.waiting > 0
     answers = await asyncio.gather(*tasks)
 
     assert answers == names
     assert await stored(database) == set(names)
-    assert len(sessions) == 20
-    assert len(set(sessions)) == 1
+    assert len(transactions) == 20
+    assert len(set(transactions)) == 1
     # The server's own work at its start waits for the writer, too.
     await asyncio.to_thread(wait_until, lambda: database.waiting == 0, 10, lambda: f"{database.waiting} wait.")
 
 
-async def test_a_group_has_an_end(database: Database) -> None:
+async def test_a_group_has_an_end(database: Database, group: GroupCommit) -> None:
     """Large changes are not written together: whoever came first would wait for all of them."""
-    group = GroupCommit(database)
-    sessions: list[AsyncSession] = []
-    works = [making(f"p{number}", sessions=sessions) for number in range(3)]
+    transactions: list[PlainRows] = []
+    works = [making(f"p{number}", transactions=transactions) for number in range(3)]
     async with database.writing():
         tasks = [asyncio.create_task(group.write(work, LARGEST_GROUP - 1)) for work in works]
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
-    assert len(set(sessions)) == 3
+    assert len(set(transactions)) == 3
 
 
-async def test_one_that_fails_fails_alone(database: Database) -> None:
+async def test_one_that_fails_fails_alone(database: Database, group: GroupCommit) -> None:
     """A change that fails leaves nothing behind, and those that shared its transaction are stored all the same."""
-    group = GroupCommit(database)
     works = [making("a"), making("b", ValueError("no")), making("c"), making("d", OSError("disk"))]
     outcomes = await asyncio.gather(*(group.write(work) for work in works), return_exceptions=True)
 
@@ -94,27 +96,40 @@ async def test_one_that_fails_fails_alone(database: Database) -> None:
     assert await stored(database) == {"a", "c"}
 
 
-async def test_nobody_is_answered_what_cannot_be_committed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk has no room for the commit each of the group hears so, nothing is stored, and the next one is."""
+async def test_nobody_is_answered_what_cannot_be_committed(database: Database, group: GroupCommit) -> None:
+    """When the commit fails each of the group hears so, nothing is stored, and the next one is."""
 
-    async def full(_connection: sqlite_connection.Connection) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+    def no_commit(action: int, kind: str | None, *_: object) -> int:
+        is_commit = action == sqlite3.SQLITE_TRANSACTION and kind == "COMMIT"
+        return sqlite3.SQLITE_DENY if is_commit else sqlite3.SQLITE_OK
 
-    group = GroupCommit(database)
-    with monkeypatch.context() as on_full_disk:
-        on_full_disk.setattr(sqlite_connection.Connection, "commit", full)
-        works = [group.write(making(name)) for name in ("a", "b", "c")]
-        outcomes = await asyncio.gather(*works, return_exceptions=True)
+    writer = await database.transact(lambda connection: connection)
+    writer.set_authorizer(no_commit)
+    outcomes = await asyncio.gather(*(group.write(making(name)) for name in "abc"), return_exceptions=True)
+    writer.set_authorizer(None)
 
-    assert ["disk is full" in str(one) for one in outcomes] == [True, True, True]
+    assert [str(one) for one in outcomes] == ["not authorized"] * 3
     assert await stored(database) == set()
     assert await group.write(making("later")) == "later"
     assert await stored(database) == {"later"}
 
 
-async def test_who_goes_away_keeps_nobody_waiting(database: Database) -> None:
+async def test_a_full_disk_is_told(database: Database, group: GroupCommit) -> None:
+    """When the disk has no room for what is written its client hears so, and the next one that fits is stored."""
+    writer = await database.transact(lambda connection: connection)
+    most = writer.execute("PRAGMA max_page_count").fetchone()[0]
+    writer.execute("PRAGMA max_page_count=1")  # as many as there are
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        await group.write(making("x" * 1_000_000))
+    writer.execute(f"PRAGMA max_page_count={most}")
+
+    assert await stored(database) == set()
+    assert await group.write(making("later")) == "later"
+    assert await stored(database) == {"later"}
+
+
+async def test_who_goes_away_keeps_nobody_waiting(database: Database, group: GroupCommit) -> None:
     """A request that is given up while it waits does not hold up the others, nor those that come later."""
-    group = GroupCommit(database)
     async with database.writing():
         gone, stays = (asyncio.create_task(group.write(making(name))) for name in ("gone", "stays"))
         await asyncio.sleep(0)
@@ -147,20 +162,18 @@ async def test_requests_at_once_are_all_stored(http: httpx.AsyncClient, server: 
             assert kept == (thread.turn_count, thread.open_count, thread.last_activity)
 
 
-async def test_a_batch_reads_what_its_company_has_changed(database: Database, server: Starlette) -> None:
-    """Two changes in one session that tell of one new step make one row of it."""
+async def test_a_batch_finds_what_its_company_has_changed(
+    database: Database, group: GroupCommit, server: Starlette
+) -> None:
+    """Two batches in one transaction that tell of one new step make one row of it."""
     project = server.state.api.project
 
-    async def first(session: AsyncSession) -> None:
-        await rows.find_ahead(session, project, ["s"], ["t"])
-        await ingest.ingest_one_of_batch(session, project, StepReport("s", thread_id="t", name="first", end_time=1))
+    def telling(report: StepReport) -> Callable[[PlainRows], None]:
+        return lambda plain: ingest.ingest_plainly(plain, project, report)
 
-    async def second(session: AsyncSession) -> None:
-        await rows.find_ahead(session, project, ["s"], ["t"])
-        await ingest.ingest_one_of_batch(session, project, StepReport("s", thread_id="t", output="second", end_time=2))
-
-    group = GroupCommit(database)
-    await asyncio.gather(group.write(first), group.write(second))
+    first = StepReport("s", thread_id="t", name="first", end_time=1)
+    second = StepReport("s", thread_id="t", output="second", end_time=2)
+    await asyncio.gather(group.write(telling(first)), group.write(telling(second)))
     async with database.reading() as session:
         step = await session.get(Step, (project, "s"))
     assert step is not None

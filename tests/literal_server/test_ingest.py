@@ -236,17 +236,21 @@ async def test_running_totals_are_those_of_a_recount(order: tuple[int, ...], ser
         assert counted == [7, 0.0, 1, 1, 1, 0, 1, 9, 9]
 
 
-async def test_a_batch_is_looked_up_at_once(wire: Wire, server: Starlette) -> None:
-    """The steps of a batch, new and known, are read in one statement, not in one each."""
-    engine = server.state.api.database._engine.sync_engine
+@pytest.mark.parametrize("more", [{}, {"scores": [{"name": "quality", "type": "AI", "value": 1}]}])
+async def test_a_batch_is_looked_up_at_once(wire: Wire, server: Starlette, more: dict[str, Any]) -> None:
+    """The steps of a batch, new and known, are read in one statement, not in one each, in both ways of taking it in."""
+    database = server.state.api.database
     batch = [{"id": f"s{number}", "threadId": "t", "type": "tool"} for number in range(20)]
     await wire.report(*batch[:5])
     statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    event.listen(database._engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    writer = await database.transact(lambda connection: connection)
+    writer.set_trace_callback(statements.append)
 
-    await wire.report(*batch, batch[0] | {"name": "told twice"})
+    await wire.report(*batch, batch[0] | {"name": "told twice"} | more)
 
     # The index of search and the costs read steps beside it, but never their stamps.
-    assert len([one for one in statements if one.startswith("SELECT") and "steps.stamps" in one]) == 1
+    found = [one for one in statements if one.startswith("SELECT") and "stamps" in one.partition("FROM steps")[0]]
+    assert len([one for one in found if "FROM steps" in one]) == 1
     steps = (await wire.thread("t"))["steps"]
     assert {step["id"]: step["name"] for step in steps} == {one["id"]: None for one in batch} | {"s0": "told twice"}
