@@ -168,13 +168,16 @@ def in_plain_words(hook: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[
     return guarded
 
 
-@cl.on_chat_start
 @in_plain_words
 async def on_chat_start() -> None:
     """Offer the settings, and say it at once when nothing of this will be kept."""
     if house.recorder is None:
         await cl.context.emitter.send_toast(NOT_RECORDED, "warning")
     await tabs.begin(this_session())
+
+
+# Not by Chainlit's decorator: the page would be busy until the settings are there, and pass over what is sent by then.
+config.code.on_chat_start = on_chat_start
 
 
 @cl.on_chat_resume

@@ -35,7 +35,7 @@ def _chat(page: Page, url: str) -> None:
     expect(page.locator("#chat-submit")).to_be_enabled()
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="Show in the record")).to_have_count(1, timeout=30_000)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     page.get_by_text("Used get_current_weather Paris").click()
     expect(page.get_by_text('"Paris"').first).to_be_visible()
     page.screenshot(path=ROOT / "docs" / "chat.png", animations="disabled")

@@ -63,6 +63,17 @@ async def test_a_turn_is_recorded_as_it_was_shown(app: AppProcess) -> None:
     assert live.keys() | {question} == record.keys()  # the browser draws the question by itself
 
 
+async def test_a_new_chat_takes_a_question_at_once(app: AppProcess) -> None:
+    """To open a chat does not make its page busy, for a busy page passes over what a person sends; to ask does."""
+    busy: list[Any] = []
+    tab = ChatTab(app.url)
+    tab._socket.on("task_start", busy.append)
+    async with tab:
+        assert not busy
+        await tab.ask("Hello")
+    assert busy
+
+
 async def test_the_tree_and_the_tokens(app: AppProcess) -> None:
     """One run below the question; below it all else; the model calls carry their token counts although streamed."""
     async with ChatTab(app.url) as tab:

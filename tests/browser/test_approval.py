@@ -42,7 +42,7 @@ def test_a_denial_in_one_tab_is_seen_in_the_other(app: AppProcess, open_context:
     page.goto(app.url)
     ask(page, "Hello")
     answers(page, 1)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     other = context.new_page()
     other.goto(page.url)
     answers(other, 1)

@@ -11,11 +11,13 @@ TWO_CITIES = "What's the weather in San Francisco and Paris?"
 
 
 def ask(page: Page, question: str) -> None:
-    """Type a question and send it."""
+    """Type a question and send it: it leaves the composer and stands in the chat."""
     page.locator("#chat-input").click()
     page.keyboard.type(question)
     expect(page.locator("#chat-submit")).to_be_enabled()  # which it is once the socket is open
     page.keyboard.press("Enter")
+    expect(page.locator("#chat-input")).to_have_value("")
+    expect(page.locator('[data-step-type="user_message"]')).not_to_have_count(0)
 
 
 def answers(page: Page, count: int) -> None:
@@ -37,7 +39,7 @@ def test_two_cities_reload_resume_go_on_and_review(app: AppProcess, page: Page) 
     link.hover()
     expect(page.get_by_role("tooltip")).to_have_text("Show in the record")
 
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     thread = page.url.rsplit("/", 1)[-1]
     page.reload()
     answers(page, 1)
@@ -62,7 +64,7 @@ def test_two_cities_reload_resume_go_on_and_review(app: AppProcess, page: Page) 
     tools.last.click()
     expect(review.locator("pre", has_text="Tokyo").locator("visible=true").first).to_be_visible()
     review.get_by_role("link", name=re.compile("chat", re.IGNORECASE)).first.click()
-    review.wait_for_url(f"{app.url}/thread/{thread}")
+    expect(review).to_have_url(f"{app.url}/thread/{thread}")
 
 
 def test_a_tool_shows_its_arguments_and_its_result(app: AppProcess, page: Page) -> None:
@@ -103,7 +105,7 @@ def test_two_tabs_see_each_others_turns(app: AppProcess, page: Page, context: Br
     page.goto(app.url)
     ask(page, "What is 2 + 3?")
     answers(page, 1)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     other = context.new_page()
     other.goto(page.url)
     answers(other, 1)
@@ -123,7 +125,7 @@ def test_rename_and_delete(app: AppProcess, page: Page) -> None:
     page.goto(app.url)
     ask(page, "What is 6 * 7?")
     answers(page, 1)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     address = page.url
     options = page.locator("#thread-options").first  # the newest thread's
 

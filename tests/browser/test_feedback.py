@@ -13,7 +13,7 @@ def test_a_thumb_is_kept_changed_and_withdrawn(app: AppProcess, page: Page) -> N
     page.goto(app.url)
     ask(page, "What is 2 + 3?")
     answers(page, 1)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
 
     judge(page, "positive", "Just right")
     page.reload()

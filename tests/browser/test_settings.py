@@ -26,7 +26,7 @@ def test_settings_are_chosen_used_and_still_there_after_a_reload(app: AppProcess
     answers(page, 1)
     expect(page.get_by_text("Used get_current_weather")).to_have_count(0)
 
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     page.reload()
     answers(page, 1)
     settings.click()

@@ -29,27 +29,27 @@ def sign_in(page: Page) -> None:
 def test_a_thread_that_was_wanted_opens_after_signing_in(people: AppProcess, page: Page) -> None:
     """The address of a thread leads to the sign-in, and from there to the thread; without one, to a new chat."""
     page.goto(people.url)
-    page.wait_for_url(re.compile("/login"))
+    expect(page).to_have_url(re.compile("/login"))
     sign_in(page)
-    page.wait_for_url(f"{people.url}/")
+    expect(page).to_have_url(f"{people.url}/")
     ask(page, "What is 2 + 3?")
     answers(page, 1)
-    page.wait_for_url(re.compile("/thread/"))
+    expect(page).to_have_url(re.compile("/thread/"))
     thread = page.url
     page.context.clear_cookies()
 
     page.goto(thread)
-    page.wait_for_url(re.compile("/login"))
+    expect(page).to_have_url(re.compile("/login"))
     sign_in(page)
 
-    page.wait_for_url(thread)
+    expect(page).to_have_url(thread)
     answers(page, 1)
 
 
 def test_one_sign_in_leads_back_to_the_page_that_was_wanted(people: AppProcess, page: Page) -> None:
     """A review page leads to the sign-in, which says what is wrong, and then back; the chat is open too, and closes."""
     page.goto(f"{people.url}/literal/")
-    page.wait_for_url(re.compile(r"/login\?next="))
+    expect(page).to_have_url(re.compile(r"/login\?next="))
     expect(page.get_by_role("heading", name="Sign in to Verbatim")).to_be_visible()
 
     page.get_by_label("Name").fill("ada")
@@ -59,13 +59,13 @@ def test_one_sign_in_leads_back_to_the_page_that_was_wanted(people: AppProcess, 
 
     page.locator("#password").fill(password_of("ada"))
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(re.compile("/literal/projects/.*/logs/threads"))
+    expect(page).to_have_url(re.compile("/literal/projects/.*/logs/threads"))
     expect(page.locator("header .who").get_by_text("ada", exact=True)).to_be_visible()
 
     page.goto(people.url)
     expect(page.locator("#chat-input")).to_be_visible()
     page.locator("#user-nav-button").click()
     page.get_by_role("menuitem", name="Logout").click()
-    page.wait_for_url(re.compile("/login"))
+    expect(page).to_have_url(re.compile("/login"))
     page.goto(f"{people.url}/literal/")
-    page.wait_for_url(re.compile(r"/login\?next="))
+    expect(page).to_have_url(re.compile(r"/login\?next="))
