@@ -45,8 +45,8 @@ def start_app(tmp_path: Path, preloaded: Preloaded) -> Iterator[Callable[..., Ap
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+def app(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[AppProcess]:
     """The app in its default form, one for all tests that need nothing else."""
-    process = AppProcess(tmp_path_factory.mktemp("app") / "data").start()
+    process = AppProcess(tmp_path_factory.mktemp("app") / "data", launch=preloaded.launch).start()
     yield process
     process.stop()
