@@ -3,6 +3,7 @@
 It holds nothing that the database does not: a file that is missing, or of another form, is made anew.
 """
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from literal_server import search_text
 
-_FORM = 2  # of the tables below: another number makes every index anew
+_FORM = 3  # of the tables below: another number makes every index anew
 _PATIENCE_SECONDS = 10
 _MERGED_AT_ONCE = 500  # pages
 
@@ -21,11 +22,15 @@ _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=NORMAL",
     "PRAGMA secure_delete=ON",
-    "PRAGMA cache_size=-16000",
+    "PRAGMA cache_size=-8000",
 )
 _TABLES = (
-    "CREATE TABLE documents (id INTEGER PRIMARY KEY, project TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,"
-    " thread TEXT NOT NULL, UNIQUE (project, owner, kind))",
+    "CREATE TABLE projects (number INTEGER PRIMARY KEY, project TEXT NOT NULL UNIQUE)",
+    # `used` counts the numbers that documents have been given out of a range.
+    "CREATE TABLE ranges (number INTEGER PRIMARY KEY, thread TEXT NOT NULL, used INTEGER NOT NULL)",
+    "CREATE INDEX ranges_of_threads ON ranges (thread, number)",
+    "CREATE TABLE documents (id INTEGER PRIMARY KEY, project INTEGER NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL,"
+    " UNIQUE (project, owner, kind))",
     # Apart from the documents, so that those of thousands of hits lie close together.
     "CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
     # Without a copy of the texts: they lie in `texts`, where they are as they were written.
@@ -33,6 +38,13 @@ _TABLES = (
     "CREATE TABLE progress (position INTEGER NOT NULL)",
     f"PRAGMA user_version={_FORM}",
 )
+
+# The number of a document tells where it is: the project's number, then that of a range, then its own in that range.
+# So the hits of a word are cut by project and put together by thread without a look at anything but their numbers.
+# A range holds documents of one thread. A thread that goes on after so many newer ranges gets another one: numbers
+# follow time, and the latest hits are those with the greatest numbers.
+_OWN_BITS, _RANGE_BITS = 10, 33
+_NEWER_RANGES = 1_000
 
 
 @dataclass(frozen=True)
@@ -59,25 +71,20 @@ class SearchIndex:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._opening = threading.Lock()  # two that give a new file its form at once: the second is told it is locked
-        self._opened: sqlite3.Connection | None = None
-        self._inode = 0
+        opening = threading.Lock()  # two that give a new file its form at once: the second is told it is locked
+        self._writer, self._reader = _Kept(path, opening), _Kept(path, opening)
 
     def close(self) -> None:
         """Give the file back to the system."""
-        with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        for kept in (self._writer, self._reader):
+            with kept.lock:
+                kept.close()
 
     def discard(self) -> None:
         """Remove the file; another is made when it is asked for."""
-        with self._lock:
-            self._close()
+        with self._writer.lock, self._reader.lock:
+            self._writer.close()
+            self._reader.close()
             for ending in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
 
@@ -90,7 +97,7 @@ class SearchIndex:
         """Empty the index; from this change on it will be filled."""
         with self._writing() as connection:
             connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
-            for table in ("documents", "texts"):
+            for table in ("documents", "texts", "ranges", "projects"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
             _move(connection, position)
 
@@ -110,14 +117,20 @@ class SearchIndex:
 
     def find(self, project: str, expression: str, most: int) -> Hits:
         """Look an FTS5 expression up, at most so many documents, the latest ones."""
-        # The order of `words` is known to go backwards without sorting; the first of a thread is told last.
-        query = (
-            "SELECT d.thread, d.id FROM words JOIN documents d ON d.id = words.rowid"
-            " WHERE words MATCH ? AND d.project = ? ORDER BY words.rowid DESC LIMIT ?"
-        )
         with self._reading() as connection:
-            rows = connection.execute(query, (expression, project, most + 1)).fetchall()
-        return Hits(dict(rows[:most]), len(rows) > most)
+            number = _number_of(connection, project)
+            if number is None:
+                return Hits({}, is_cut=False)
+            # The order of `words` is known to go backwards without sorting.
+            query = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?"
+            first, last = (value << _RANGE_BITS + _OWN_BITS for value in (number, number + 1))
+            found = [row[0] for row in connection.execute(query, (expression, first, last - 1, most + 1))]
+            first_of_range = {document >> _OWN_BITS: document for document in found[:most]}  # the first is told last
+            # In the order of the numbers given: what a thread has in its first range is told last, too.
+            threads = "SELECT thread, number FROM json_each(?) CROSS JOIN ranges ON number = value"
+            rows = connection.execute(threads, (json.dumps(list(first_of_range)),))
+            documents = {thread: first_of_range[number] for thread, number in rows}
+        return Hits(documents, len(found) > most)
 
     def texts(self, identities: Sequence[int]) -> dict[int, tuple[str, str, str]]:
         """Answer kind, owner and text of documents by their number."""
@@ -142,48 +155,72 @@ class SearchIndex:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connect()
-        try:
-            yield connection
-        finally:
-            connection.close()
+        with self._reader.lock:
+            try:
+                yield self._reader.opened()
+            except sqlite3.DatabaseError:
+                self._reader.close()  # whatever is wrong with the file, the next one finds out anew
+                raise
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._inode != self._present_inode():  # somebody has removed the file: readers have another one
-                self._close()
-            if self._opened is None:
-                self._opened = self._connect()
-                self._inode = self._present_inode()
-            self._opened.execute("BEGIN IMMEDIATE")
+        with self._writer.lock:
+            connection = self._writer.opened()
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._opened
-                self._opened.execute("COMMIT")
+                yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                if self._opened.in_transaction:  # after a full disk SQLite has undone it already
-                    self._opened.execute("ROLLBACK")
+                if connection.in_transaction:  # after a full disk SQLite has undone it already
+                    connection.execute("ROLLBACK")
                 raise
+
+
+class _Kept:
+    """A connection that stays open from one use to the next, with what it has read of the file, up to 8 MB."""
+
+    def __init__(self, path: Path, opening: threading.Lock) -> None:
+        self.lock = threading.Lock()
+        self._path, self._opening = path, opening
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def opened(self) -> sqlite3.Connection:
+        """Answer the connection to the file that is there now, which somebody may have removed meanwhile."""
+        if self._inode != self._present_inode():
+            self.close()
+        if self._connection is None:
+            with self._opening:
+                self._connection = _connect(self._path)
+            self._inode = self._present_inode()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _present_inode(self) -> int:
         return self._path.stat().st_ino if self._path.exists() else 0
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        with self._opening:
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
-                _make(connection)
-        return connection
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
+            _make(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _make(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")  # where two open it at once, the second finds it made
     if connection.execute("PRAGMA user_version").fetchone()[0] != _FORM:
-        for table in ("words", "documents", "texts", "progress"):
+        for table in ("words", "documents", "texts", "progress", "ranges", "projects"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in _TABLES:
             connection.execute(statement)
@@ -201,25 +238,58 @@ def _move(connection: sqlite3.Connection, position: int) -> None:
 
 
 def _replace(connection: sqlite3.Connection, document: Document) -> None:
-    key = (document.project, document.owner, document.kind)
+    project = _number_of(connection, document.project)
+    if project is None:
+        made = connection.execute("INSERT INTO projects (project) VALUES (?)", (document.project,))
+        project = made.lastrowid or 0
+    key = (project, document.owner, document.kind)
     found = connection.execute(
-        "SELECT id, thread, text FROM documents JOIN texts USING (id) WHERE project = ? AND owner = ? AND kind = ?", key
+        f"SELECT id, ranges.thread, text FROM documents JOIN texts USING (id) JOIN ranges ON number = id >> {_OWN_BITS}"  # noqa: S608 - ours
+        " WHERE project = ? AND owner = ? AND kind = ?",
+        key,
     ).fetchone()
+    if found is not None and found[1:] == (document.thread, document.text):
+        return
+    keeps_place = found is not None and found[1] == document.thread and document.text is not None
     if found is not None:
-        if tuple(found[1:]) == (document.thread, document.text):
-            return
-        # Without its own copy the index has to be told what it knew of a document, to forget it.
-        forget = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
-        connection.execute(forget, (found[0], search_text.spaced(found[2])))
-        for table in ("documents", "texts"):
-            connection.execute(f"DELETE FROM {table} WHERE id = ?", (found[0],))  # noqa: S608 - ours
+        _take_out(connection, found[0], found[2], keeps_range=keeps_place)
     if document.text is None or document.thread is None:
         return
-    number = found[0] if found is not None else None  # it keeps its place in time
-    made = connection.execute(
-        "INSERT INTO documents (id, project, owner, kind, thread) VALUES (?, ?, ?, ?, ?)",
-        (number, *key, document.thread),
-    )
-    connection.execute("INSERT INTO texts (id, text) VALUES (?, ?)", (made.lastrowid, document.text))
+    number = found[0] if keeps_place else _new_number(connection, project, document.thread)
+    connection.execute("INSERT INTO documents (id, project, owner, kind) VALUES (?, ?, ?, ?)", (number, *key))
+    connection.execute("INSERT INTO texts (id, text) VALUES (?, ?)", (number, document.text))
     insert = "INSERT INTO words (rowid, text) VALUES (?, ?)"
-    connection.execute(insert, (made.lastrowid, search_text.spaced(document.text)))
+    connection.execute(insert, (number, search_text.spaced(document.text)))
+
+
+def _take_out(connection: sqlite3.Connection, number: int, text: str, *, keeps_range: bool) -> None:
+    # Without its own copy the index has to be told what it knew of a document, to forget it.
+    forget = "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)"
+    connection.execute(forget, (number, search_text.spaced(text)))
+    for table in ("documents", "texts"):
+        connection.execute(f"DELETE FROM {table} WHERE id = ?", (number,))  # noqa: S608 - ours
+    own = number >> _OWN_BITS
+    bounds = (own << _OWN_BITS, (own + 1) << _OWN_BITS)
+    is_empty = not connection.execute("SELECT 1 FROM documents WHERE id >= ? AND id < ?", bounds).fetchone()
+    if is_empty and not keeps_range:
+        connection.execute("DELETE FROM ranges WHERE number = ?", (own,))
+
+
+def _number_of(connection: sqlite3.Connection, project: str) -> int | None:
+    row = connection.execute("SELECT number FROM projects WHERE project = ?", (project,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def _new_number(connection: sqlite3.Connection, project: int, thread: str) -> int:
+    """Answer the number for another document of a thread, the first of a new range where it is due."""
+    bounds = (project << _RANGE_BITS, (project + 1) << _RANGE_BITS)
+    newest = connection.execute("SELECT max(number) FROM ranges WHERE number >= ? AND number < ?", bounds).fetchone()[0]
+    number, used = connection.execute(
+        "SELECT number, used FROM ranges WHERE thread = ? AND number >= ? AND number < ? ORDER BY number DESC LIMIT 1",
+        (thread, *bounds),
+    ).fetchone() or (None, 0)
+    if number is None or used >> _OWN_BITS or newest - number > _NEWER_RANGES:
+        number, used = (bounds[0] if newest is None else newest + 1), 0
+        connection.execute("INSERT INTO ranges (number, thread, used) VALUES (?, ?, 0)", (number, thread))
+    connection.execute("UPDATE ranges SET used = ? WHERE number = ?", (used + 1, number))
+    return int(number) << _OWN_BITS | int(used)

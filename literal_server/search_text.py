@@ -61,7 +61,7 @@ def match_expression(terms: Sequence[Term]) -> str | None:
     """Write terms as FTS5 takes them, None when there is no letter and no digit in them."""
     parts = []
     for term in terms:
-        words = [word for word, _, _ in _words(term.text)]
+        words = _words_of(term)
         if words:
             text = spaced(json_text.encodable(term.text)).replace('"', " ").replace("\0", " ")
             begins = not term.exact and len(words[-1]) > 1
@@ -71,8 +71,7 @@ def match_expression(terms: Sequence[Term]) -> str | None:
 
 def snippet(text: str, terms: Sequence[Term]) -> Snippet:
     """Answer the piece of a text in which the first hit stands, with all hits in it."""
-    found = list(_words(text))
-    hits = sorted({place for term in terms for place in _places(found, term)})
+    hits = _first_hits(text, terms)
     start = max(0, hits[0][0] - _BEFORE_HIT) if hits else 0
     end = min(len(text), start + SNIPPET_CHARACTERS)
     parts, at = ["…" if start else ""], start
@@ -85,13 +84,26 @@ def snippet(text: str, terms: Sequence[Term]) -> Snippet:
     return Snippet([json_text.encodable(part) for part in parts])
 
 
-def _places(found: Sequence[tuple[str, int, int]], term: Term) -> Iterator[tuple[int, int]]:
-    wanted = [word for word, _, _ in _words(term.text)]
-    begins = not term.exact and wanted and len(wanted[-1]) > 1
-    for number in range(len(found) - len(wanted) + 1 if wanted else 0):
-        run = [word for word, _, _ in found[number : number + len(wanted)]]
-        if run[:-1] == wanted[:-1] and (run[-1].startswith(wanted[-1]) if begins else run[-1] == wanted[-1]):
-            yield found[number][1], found[number + len(wanted) - 1][2]
+def _first_hits(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
+    """Answer where the first hit stands, and those that may be in one snippet with it: a text may be very long."""
+    wanted = [(words, not term.exact and len(words[-1]) > 1) for term in terms if (words := _words_of(term))]
+    found: list[tuple[str, int, int]] = []
+    hits: list[tuple[int, int]] = []
+    for word in _words(text):
+        if hits and word[1] > hits[0][0] + SNIPPET_CHARACTERS:
+            break
+        found.append(word)
+        for words, begins in wanted:
+            if not (word[0].startswith(words[-1]) if begins else word[0] == words[-1]):
+                continue
+            run = found[-len(words) :]
+            if [each for each, _, _ in run[:-1]] == words[:-1]:
+                hits.append((run[0][1], word[2]))
+    return sorted(set(hits))
+
+
+def _words_of(term: Term) -> list[str]:
+    return [word for word, _, _ in _words(term.text)]
 
 
 def _words(text: str) -> Iterator[tuple[str, int, int]]:
