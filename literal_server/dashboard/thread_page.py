@@ -100,19 +100,27 @@ async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | N
 
 
 async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
-    """Answer what the template of a part shows: so many neighbours from a step on; None when they are not there."""
+    """Answer what the template of a part shows: so many neighbours from a step on; None when they are not there.
+
+    Of the timeline and of the list beside the JSON a part holds rows instead.
+    """
+    reading = request.query_params.get("view", "transcript")
     first, count = request.query_params.get("from", ""), request.query_params.get("count", "")
     now = clock.now()
     async with request.app.state.api.database.reading() as session:
         page = await _outline(request, session, wanted, None, now)
         if page is None or not count.isdecimal() or len(count) > 6:
             return None
+        shown: dict[str, Any] = {"page": page, "payloads": wanted.payloads, "parts": wanted.parts}
+        if reading in ("timeline", "raw"):
+            drawn = timeline.lay_out(page.roots, now if page.line.is_live else None)
+            rows = drawn.part(first, int(count))
+            return None if rows is None else shown | {"timeline": drawn, "rows": rows, "reading": reading}
         window = windows.part(windows.siblings_of(page.roots, first), first, int(count))
         if window is None:
             return None
         await views.load(session, wanted.project, window.shown)
-    shown = {"page": page, "window": window, "reading": "transcript"}
-    return shown | {"payloads": wanted.payloads, "parts": wanted.parts}
+    return shown | {"window": window, "reading": "transcript"}
 
 
 async def _outline(
@@ -144,4 +152,5 @@ async def _reading(session: AsyncSession, reading: str, page: ThreadPage, until:
         told = [cue.node for cue in recording.messages]
         await views.load(session, project, [*told, *(tools if has_values else [])])
         return {"recording": recording, "has_values": has_values}
-    return {"timeline": timeline.lay_out(roots, until)}
+    drawn = timeline.lay_out(roots, until)
+    return {"timeline": drawn, "rows": drawn.around_wanted()}

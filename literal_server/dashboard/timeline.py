@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from literal_server.dashboard.views import StepNode, flatten
+from literal_server.dashboard.windows import Later
 
 WIDTH = 1_000.0
 LEAST_BAR = 4.0
@@ -14,6 +15,8 @@ MOST_FOLDED = WIDTH / 3
 """What all folds together take of the width at the most."""
 LEAST_IDLE = 2_000_000
 """Microseconds without anything going on that are worth folding, and a twentieth of all that is shown, too."""
+MOST_ROWS = 200
+"""Rows that a page, or a later part of one, holds: they take some 20 ms, of which 3,600 would take a second."""
 
 Span = tuple[int, int]
 
@@ -44,6 +47,27 @@ class Timeline:
     rows: Sequence[Row]
     folds: Sequence[Fold]
     seconds: float
+
+    def around_wanted(self) -> list[Row | Later]:
+        """Choose what to show: so many rows around the selected one, and signs for those before and after them."""
+        selected = next((n for n, row in enumerate(self.rows) if row.node.is_current), 0)
+        start = max(0, min(selected - MOST_ROWS // 2, len(self.rows) - MOST_ROWS))
+        end = start + MOST_ROWS
+        return [*self._later(0, start), *self.rows[start:end], *self._later(end, len(self.rows))]
+
+    def part(self, first: str, count: int) -> Sequence[Row] | None:
+        """Choose so many rows from a step on, no more than a part may hold; None where that step is not there."""
+        start = next((n for n, row in enumerate(self.rows) if row.node.step.id == first), None)
+        return None if start is None else self.rows[start : start + min(count, MOST_ROWS)]
+
+    def _later(self, start: int, end: int) -> Iterator[Later]:
+        for first in range(start, end, MOST_ROWS):
+            rows = self.rows[first : min(first + MOST_ROWS, end)]
+            newest = max(int(row.node.step.updated_at) for row in rows)
+            failed = sum(bool(row.node.step.is_error) for row in rows)
+            # With the scale all bars change.
+            revision = f"{newest}.{len(rows)}.{self.seconds}.{len(self.folds)}"
+            yield Later(rows[0].node, len(rows), len(rows), failed, revision)
 
 
 def lay_out(roots: Sequence[StepNode], now: int | None) -> Timeline:

@@ -9,6 +9,7 @@ from tests.browser.test_live import report
 from tests.literal_server.server_process import ServerProcess
 
 TURNS, TOOLS = 300, 10
+STEPS = TURNS * (TOOLS + 2)
 
 
 def steps_of(turn: int) -> Iterator[dict[str, object]]:
@@ -34,8 +35,9 @@ def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) ->
         assert page.evaluate("document.querySelectorAll('*').length") < 10_000
         expect(page.get_by_text("Question 299.")).to_have_count(0)
         while page.get_by_text("Question 299.").count() == 0:
-            page.mouse.wheel(0, 20_000)
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
             expect(page.locator(".later[data-loaded] > a")).to_have_count(0)
+        assert page.locator("[data-step]").count() < STEPS / 2  # what was skipped is not read
         expect(page.get_by_text("Question 299.")).to_be_attached()
         page.goto(f"{page.url.partition('?')[0]}?currentStepId=t150-5")
         expect(page.locator('[aria-current="step"]')).to_contain_text("tool 150 5")
@@ -44,8 +46,27 @@ def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) ->
         for number in (4, 3, 2, 1):  # only two of those before it are in the page at first
             page.keyboard.press("ArrowUp")
             expect(page.locator('[aria-current="step"]')).to_contain_text(f"tool 150 {number}")
-        page.keyboard.press("2")
-        expect(page.locator('.row a[aria-current="step"]')).to_contain_text("tool 150 1")
-        expect(page.locator(".row")).to_have_count(TURNS * (TOOLS + 2))
+        read_as_rows(page)
     finally:
         server.stop()
+
+
+def read_as_rows(page: Page) -> None:
+    """From a step in the middle to the timeline: rows around it, keys walk on, the end comes when it is scrolled to."""
+    page.keyboard.press("2")
+    current = page.locator('.row a[aria-current="step"]')
+    expect(current).to_contain_text("tool 150 1")
+    expect(current).to_be_in_viewport()
+    assert page.locator(".row").count() < STEPS / 2
+    height = page.locator(".rows ol").first.bounding_box()
+    assert height is not None
+    assert height["height"] > 30 * STEPS  # what is not read yet has its place
+    expect(page.locator("time[title]").first).to_be_attached()
+    page.keyboard.press("ArrowDown")
+    expect(current).to_contain_text("tool 150 2")
+    expect(page.locator(".row", has_text=f"tool {TURNS - 1} 9")).to_have_count(0)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator(".row", has_text=f"tool {TURNS - 1} 9")).to_be_attached()
+    assert page.locator(".row").count() < STEPS / 2  # what was skipped is not read
+    names = page.locator(".row .name").all_text_contents()
+    assert names[-TOOLS - 2 :] == ["User", *(f"tool {TURNS - 1} {n}" for n in range(TOOLS)), "Assistant"]

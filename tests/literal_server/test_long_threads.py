@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from literal_server.dashboard import windows
+from literal_server.dashboard import timeline, windows
 from literal_server.dashboard.views import StepNode, flatten, nest
 from literal_server.dashboard.windows import Group, Later, Window
 from literal_server.steps import FullStep
@@ -94,3 +94,46 @@ async def test_the_rest_is_read_part_by_part(http: httpx.AsyncClient, wire: Wire
     parts = f"/projects/{server.state.api.project}/logs/parts/t"
     for query in ("", "?from=a1", "?from=a1&count=x", "?from=x&count=1", "?from=a1&count=99999999"):
         assert (await http.get(parts + query)).status_code == 404, query
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 900), st.integers(0, 1_000))
+def test_every_row_is_shown_or_has_a_sign(count: int, wanted: int) -> None:
+    """However long the timeline and whatever is selected: all rows in order, each once, the selected one among them."""
+    drawn = timeline.lay_out(grow([1_000] * count, wanted), None)
+    shown = drawn.around_wanted()
+    rows = [one for one in shown if isinstance(one, timeline.Row)]
+    read = [
+        row
+        for one in shown
+        for row in ([one] if isinstance(one, timeline.Row) else drawn.part(one.first.step.id, one.count) or ())
+    ]
+    assert read == drawn.rows
+    assert len(rows) == min(count, timeline.MOST_ROWS)
+    assert wanted >= count or any(row.node.is_current for row in rows)
+    assert all(one.count <= timeline.MOST_ROWS for one in shown if isinstance(one, Later))
+
+
+@pytest.mark.parametrize("reading", ["timeline", "raw"])
+async def test_rows_are_read_part_by_part(
+    http: httpx.AsyncClient, wire: Wire, server: Starlette, monkeypatch: pytest.MonkeyPatch, reading: str
+) -> None:
+    """Following the signs of the timeline and of the list beside the JSON, every step has its row once."""
+    monkeypatch.setattr(timeline, "MOST_ROWS", 10)
+    times = [f"2025-01-01T00:00:{n:02}Z" for n in range(35)]
+    await wire.report(*({"id": f"a{n:02}", "threadId": "t", "type": "tool", "startTime": times[n]} for n in range(35)))
+    page = f"/projects/{server.state.api.project}/logs/threads/t?view={reading}"
+    html = (await http.get(f"{page}&currentStepId=a17")).text
+    for address in re.findall('data-part="([^"]+)"', html):
+        part = await http.get(address.replace("&amp;", "&"))
+        html += part.text
+        assert "<html" not in part.text
+    rows = re.findall(r'<li class="row .*?currentStepId=(a\d+)"', html, re.DOTALL)
+    assert sorted(rows) == [f"a{n:02}" for n in range(35)]
+    assert rows[:10] == [f"a{n}" for n in range(12, 22)]
+    assert html.count('aria-current="step"') == 1
+    assert ('class="bar"' in html) is (reading == "timeline")
+    parts = f"/projects/{server.state.api.project}/logs/parts/t?view={reading}"
+    for query in ("", "&from=a1", "&from=x&count=1", "&from=a01&count=x", "&from=a01&count=0&count=-1"):
+        assert (await http.get(parts + query)).status_code == 404, query
+    assert (await http.get(f"{parts}&from=a00&count=999999")).text.count('<li class="row') == 10

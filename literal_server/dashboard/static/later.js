@@ -1,7 +1,13 @@
 // Reads the later parts of a long thread as they come into view.
 import { localise } from "./pages.js";
 
-const NEAR = "1200px 0px";
+const GUESSED = 60; // pixels of a step in the transcript, of which many are one line
+const NEAR = 1200; // pixels above and below what is seen
+
+export function isNear(part) {
+  const { top, bottom } = part.getBoundingClientRect();
+  return bottom > -NEAR && top < innerHeight + NEAR;
+}
 
 export async function load(part) {
   if (part.dataset.loaded === part.dataset.revision) return;
@@ -13,16 +19,28 @@ export async function load(part) {
   }
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   part.replaceChildren(...page.body.childNodes);
+  part.style.minHeight = "";
   localise(part);
   watch(part);
 }
 
 const seen = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => load(target)),
-  { rootMargin: NEAR },
+  { rootMargin: `${NEAR}px 0px` },
 );
 
+// What is not here yet takes about the height that it will have, so that the scrollbar tells the truth and one jump
+// down a long thread does not read all that is skipped. Rows are of one height, messages and folded steps are guessed.
+let height = 0; // of one step; measured once, since to measure while some signs are flat yet would move the page
+function reserve(part) {
+  height ||= part.closest(".rows")?.querySelector(".row")?.offsetHeight || GUESSED;
+  part.style.minHeight = `${height * part.dataset.steps}px`;
+}
+
 export function watch(root) {
-  for (const part of root.querySelectorAll(".later:not([data-loaded])")) seen.observe(part);
+  for (const part of root.querySelectorAll(".later:not([data-loaded])")) {
+    reserve(part);
+    seen.observe(part);
+  }
 }
 watch(document);

@@ -1,6 +1,6 @@
 // Fills a thread in while one watches: told of news, the page reads itself anew and takes over what is different.
 // What a reader has opened, selected, scrolled to or begun to write stays as it is.
-import { load, watch } from "./later.js";
+import { isNear, load, watch } from "./later.js";
 import { localise } from "./pages.js";
 import { Idiomorph } from "./vendor/idiomorph.js";
 
@@ -13,13 +13,21 @@ const keep = {
     if (old instanceof HTMLFormElement) return false;
     if (old instanceof HTMLTimeElement && old.dateTime === fresh.dateTime) return false;
     if (!old.dataset?.loaded || old.id !== fresh.id) return true;
+    // Each news moves all bars: rows that nobody looks at are read again when somebody does.
+    if (old.matches(".rows .later") && old.dataset.loaded !== fresh.dataset.revision && !isNear(old)) {
+      delete old.dataset.loaded;
+      return true;
+    }
     Object.assign(old.dataset, { part: fresh.dataset.part, revision: fresh.dataset.revision });
     load(old); // a part that was read before, if anything in it is new
     return false;
   },
-  // Which step is selected, and the forms that went with it, are the reader's.
+  // What is open stays open, and what is not here yet keeps the height that is kept free for it. Which step is selected,
+  // and the forms that went with it, are the reader's.
   beforeAttributeUpdated: (name, element) =>
-    !(name === "open" && element instanceof HTMLDetailsElement) && !(name === "aria-current" && element.dataset.step),
+    name !== "style" &&
+    !(name === "open" && element instanceof HTMLDetailsElement) &&
+    !(name === "aria-current" && element.dataset.step),
   beforeNodeRemoved: (old) => old.id !== "step-review",
 };
 
