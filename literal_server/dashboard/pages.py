@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from literal_server import clock, projects
 from literal_server.auth import Authenticate, Visitor
-from literal_server.dashboard import text
+from literal_server.dashboard import colours, text
 from literal_server.errors import Refused
 from literal_server.guard import is_from_own_page
 
@@ -67,6 +67,7 @@ def make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.globals["LONGEST_JSON"] = colours.LONGEST_JSON
     reader = text.make_markdown()
     templates.filters |= {
         "markdown": lambda value: text.markdown(reader, value),
@@ -82,6 +83,7 @@ def make_templates() -> Environment:
         "clock": text.clock_time,
         "iso": clock.format_time,
         "json_lines": text.json_lines,
+        "colours": colours.json_in_colours,
         "part": lambda value: quote(value, safe=""),
     }
     return templates

@@ -1,14 +1,19 @@
 """Values as a reader sees them: Markdown made safe, JSON in lines, numbers, times and durations in words."""
 
 import json
+import time
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
 from markupsafe import Markup
 
 from literal_server import clock, json_text
+from literal_server.dashboard import colours
 from literal_server.tables import Thread
 
 LONGEST_TEXT = 100_000
@@ -17,14 +22,23 @@ _LONGEST_KEPT = 10_000
 _CUT = "more characters are stored"
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "code", "pre", "blockquote"),
-    *("ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td"),
+    *("ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td", "span"),
 }
 
 
 def make_markdown() -> MarkdownIt:
     """A Markdown reader that shows HTML as text, makes no images (they would be fetched) and knows tables."""
     reader = MarkdownIt("commonmark", {"html": False, "breaks": True})
-    return reader.enable(["table", "strikethrough"]).disable("image")
+    reader.enable(["table", "strikethrough"]).disable("image")
+    reader.add_render_rule("fence", _fence)
+    return reader
+
+
+def _fence(
+    _self: RendererHTML, tokens: Sequence[Token], index: int, _options: Mapping[str, Any], env: Mapping[str, float]
+) -> str:
+    token = tokens[index]
+    return f"<pre><code>{colours.code_in_colours(token.content, token.info.strip(), env['until'])}</code></pre>\n"
 
 
 def markdown(reader: MarkdownIt, text: str) -> Markup:
@@ -39,8 +53,9 @@ def markdown(reader: MarkdownIt, text: str) -> Markup:
 
 def _render(reader: MarkdownIt, text: str) -> Markup:
     html = nh3.clean(
-        reader.render(text),
+        reader.render(text, {"until": time.monotonic() + colours.MOST_SECONDS}),
         tags=_TAGS,
+        allowed_classes={"span": set(colours.CLASSES)},
         attributes={"a": {"href"}, "ol": {"start"}},
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",

@@ -250,7 +250,9 @@ async def test_the_timeline_shows_every_step_and_the_selected_one(http: httpx.As
 async def test_the_raw_reading_is_the_step_as_stored(http: httpx.AsyncClient, thread_page: str) -> None:
     """The JSON beside the tree is that of the step, its generation as it came and not as clients get it."""
     page = (await http.get(thread_page, params={"view": "raw", "currentStepId": "l"})).text
-    shown = json.loads(html.unescape(page.split('<pre id="json">')[1].split("</pre>")[0]))
+    coloured = page.split('<pre id="json">')[1].split("</pre>")[0]
+    assert '<span class="c-name">' in coloured
+    shown = json.loads(html.unescape(re.sub('<span class="c-[a-z]+">|</span>', "", coloured)))
     assert shown["generation"]["messages"] == [{"role": HOSTILE, "content": HOSTILE}, HOSTILE, 7]
     assert shown["startTime"] == "2025-01-01T00:00:05.000000Z"
     assert shown["threadId"] == "t"
