@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from recording.outbox import Outbox
+from recording.outbox_client import OutboxClient
 from recording.outbox_metrics import OutboxMetrics
 
 
@@ -19,7 +19,7 @@ class Health:
     `may_read_metrics` tells who may have the figures in Prometheus's form.
     """
 
-    outbox: Outbox | None
+    outbox: OutboxClient | None
     may_read_metrics: Callable[[Request], bool]
 
     def routes(self) -> list[Route]:
@@ -31,7 +31,7 @@ class Health:
 
     async def handle(self, _request: Request) -> JSONResponse:
         """Answer 200 as long as the app does: trouble with recording is told, and no reason to restart the app."""
-        recording = {"on": False} if self.outbox is None else {"on": True, **self.outbox.status()}
+        recording = {"on": False} if self.outbox is None else {"on": True, **await self.outbox.status()}
         return JSONResponse({"status": "ok", "recording": recording})
 
     async def handle_metrics(self, request: Request) -> Response:
@@ -40,5 +40,6 @@ class Health:
             return PlainTextResponse("For this machine, or with METRICS_TOKEN as bearer token.\n", 403)
         registry = CollectorRegistry()
         if self.outbox:
-            registry.register(OutboxMetrics(self.outbox.status))
+            status = await self.outbox.status()
+            registry.register(OutboxMetrics(lambda: status))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

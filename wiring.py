@@ -1,24 +1,20 @@
 """Settings and assembly: the only file that knows both houses, and the only one here that reads the environment."""
 
 import asyncio
-import gc
 import hashlib
 import hmac
 import logging
 import os
-import sqlite3
-from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
 from fastapi import FastAPI
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount
@@ -32,10 +28,10 @@ from agent.toolbox import Toolbox
 from chat.actions import ActionRoute
 from chat.feedback import FeedbackRoutes
 from chat.routes import shut_routes
+from collector import spare_the_collector
 from doors import Caller, Claim, Doorkeeper, ReadClaim, is_loopback, new_caller, who_is
 from health import Health
-from literal_server.app import create_app
-from literal_server.auth import Visitor
+from literal_proxy import LiteralProxy
 from literal_server.data_folder import initial_api_key, lock_data_folder
 from literal_server.errors import DataFolderInUse
 from literal_server.files import READ_PREFIX
@@ -47,11 +43,11 @@ from local_assets import LocalAssets
 from logins import HASHER, Login, LoginError, Logins, PasswordFile, lasting_secret
 from pace import Questions
 from process import Process
+from record_process import OUTBOX_SOCKET, SERVER_SOCKET, Record, RecordProcess
 from recording.client import LiteralAPI
 from recording.feedback import Feedback
 from recording.history import RecordedThread, find_thread
-from recording.outbox import Outbox
-from recording.outbox_metrics import OutboxMetrics
+from recording.outbox_client import OutboxClient
 from recording.outbox_store import FILE_NAME
 from recording.recorder import Recorder
 from tools import ToolSettings, build_tools
@@ -62,7 +58,9 @@ TALKATIVE = ("httpx", "httpx2", "openai", "literal_server.requests")
 FAKE_KEY_OF_CHAINLIT = "sk-FAKE-OPENAI-API-KEY"  # `chainlit run` invents it where CI is set
 LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
+HERE = f"http://literal.in-process{LITERAL_PATH}"
 FLUSH_SECONDS = 5.0
+SECONDS_FOR_THE_LAST = 3.0  # an app that was killed leaves a process that writes down its last words
 OUR_ROUTES = ("process", "literal", "health", "feedback", "action", "shut")
 
 
@@ -142,9 +140,9 @@ class Kept:
     feedback: Feedback | None = None
     caretaker: asyncio.Task[None] | None = None
     api: LiteralAPI | None = None
-    outbox: Outbox | None = None
-    literal: Starlette | None = None
-    running: AsyncExitStack = field(default_factory=AsyncExitStack)
+    outbox: OutboxClient | None = None
+    literal: LiteralProxy | None = None
+    record: RecordProcess | None = None
     started: bool = False
     closing: asyncio.Future[None] | None = None
 
@@ -179,11 +177,10 @@ class House:
         return who_is(claim, self.kept.logins, LOCAL_USER) is not None
 
     async def start(self) -> None:
-        """Open what needs a running event loop: the embedded server and the outbox's sender."""
-        if self.kept.literal:
-            await self.kept.running.enter_async_context(self.kept.literal.router.lifespan_context(self.kept.literal))
-        if self.kept.outbox:
+        """Wait until the process that keeps the record is ready."""
+        if self.kept.outbox and self.kept.record:
             self.kept.outbox.start()
+            await self.kept.record.until(self.kept.outbox.ready())
         spare_the_collector()
         self.kept.started = True
 
@@ -199,7 +196,10 @@ class House:
             await self.kept.outbox.stop(FLUSH_SECONDS)
         if self.kept.api:
             await self.kept.api.close()
-        await self.kept.running.aclose()
+        if self.kept.literal:
+            await self.kept.literal.close()
+        if self.kept.record:
+            await self.kept.record.end()
 
     async def lookup(self, thread_id: str, seconds: float = 3.0) -> RecordedThread | None:
         """Find a thread in the record; None where there is none, or where recording is off.
@@ -217,15 +217,6 @@ class House:
         base = LITERAL_PATH if self.kept.literal else self.kept.api.url
         project = await self.kept.api.project_id()
         return f"{base}/projects/{project}/logs/threads/[thread_id]?currentStepId=[step_id]"
-
-
-def spare_the_collector() -> None:
-    """Let the garbage collector pass over all that is there now: what was imported is there to stay.
-
-    Else it goes through all of that again and again, and answers to nobody meanwhile, for as long as 0.2 s each time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def wire(server: FastAPI, read_claim: ReadClaim) -> House:
@@ -276,7 +267,7 @@ def _lay_foundation(settings: Settings) -> Kept:
             f"{', '.join(missing)}. Set them, or listen on 127.0.0.1 and take the others of them away."
         )
     try:
-        lock = lock_data_folder(settings.data_dir)
+        lock = lock_data_folder(settings.data_dir, SECONDS_FOR_THE_LAST)
         passwords.read()
     except (DataFolderInUse, LoginError) as error:
         raise SystemExit(str(error)) from error
@@ -323,14 +314,15 @@ def _logins(settings: Settings, passwords: PasswordFile, secret: str) -> Logins 
 def _lay_recording(settings: Settings, kept: Kept) -> None:
     """Connect to the recording server: the one named in the settings, else one of our own in this process."""
     url, key = settings.literal_api_url, _secret(settings.literal_api_key)
-    if url:
-        if not key:
-            raise SystemExit(
-                "LITERAL_API_URL is set, so LITERAL_API_KEY must be too: it names the project to record in."
-            )
+    if url and not key:
+        raise SystemExit("LITERAL_API_URL is set, so LITERAL_API_KEY must be too: it names the project to record in.")
+    kept.record = RecordProcess()
+    outbox = (settings.data_dir / FILE_NAME, settings.outbox_limit_bytes)
+    if url and key:
         kept.api = LiteralAPI(url, key)
+        record = Record(*outbox, url, key)
     else:
-        server_settings = ServerSettings(
+        server = ServerSettings(
             data_dir=settings.data_dir,
             api_key=settings.literal_api_key,
             public_url=settings.public_url,
@@ -340,40 +332,26 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
             purge_after_days=settings.purge_after_days,
             **settings.model_dump(include=set(Limits.model_fields)),
         )
-        door = (_ChatsDoor if kept.logins else _OpenDoor)(kept.caller)
-        health = OutboxMetrics(lambda: kept.outbox.status() if kept.outbox else None)
-        kept.literal = create_app(server_settings, door, recorder=health.status, collectors=(health,))
-        transport = httpx.ASGITransport(app=kept.literal, raise_app_exceptions=False)
-        kept.api = LiteralAPI("http://literal.in-process", initial_api_key(server_settings), transport)
-    try:
-        kept.outbox = Outbox(kept.api, settings.data_dir / FILE_NAME, settings.outbox_limit_bytes)
-    except sqlite3.Error as error:
-        raise SystemExit(f"Verbatim does not start: {FILE_NAME} in DATA_DIR cannot be opened ({error}).") from error
+        socket, key = kept.record.folder / SERVER_SOCKET, initial_api_key(server)
+        kept.api = LiteralAPI(HERE, key, httpx.AsyncHTTPTransport(uds=str(socket)))
+        kept.literal = LiteralProxy(socket, partial(_visitor, kept))
+        record = Record(*outbox, HERE, key, server, sign_in="/login" if kept.logins else None)
+    kept.outbox = OutboxClient(kept.record.folder / OUTBOX_SOCKET, settings.outbox_limit_bytes)
+    kept.record.fork(record)
     kept.feedback = Feedback(
         kept.api, kept.outbox, lambda user, thread_id: kept.conversations.find(user, thread_id) is not None
     )
 
 
-@dataclass(frozen=True)
-class _ChatsDoor:
-    """Lets those read the review pages who are signed in to the chat, each what the own role allows."""
+def _visitor(kept: Kept) -> dict[str, Any] | None:
+    """Return who reads the review pages: who is signed in to the chat, or where nobody must be, who is at this machine.
 
-    caller: ContextVar[Caller]
-    sign_in: ClassVar[str] = "/login"
-
-    async def __call__(self, _request: Request) -> Visitor | None:
-        visitor = self.caller.get()
-        return Visitor(visitor.name, visitor.sees_all) if visitor.name else None
-
-
-@dataclass(frozen=True)
-class _OpenDoor:
-    """Lets the browser of this machine read the review pages, signed in or not."""
-
-    caller: ContextVar[Caller]
-
-    async def __call__(self, _request: Request) -> Visitor | None:
-        return Visitor(LOCAL_USER, sees_all=True) if self.caller.get().at_machine else None
+    The words are those of the server's `Visitor`.
+    """
+    caller = kept.caller.get()
+    if kept.logins:
+        return {"name": caller.name, "sees_all": caller.sees_all} if caller.name else None
+    return {"name": LOCAL_USER, "sees_all": True} if caller.at_machine else None
 
 
 def _model(settings: Settings) -> ChatModel:

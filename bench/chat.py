@@ -15,7 +15,7 @@ import httpx
 from bench.chat_load import Load, ask, come_and_go, stay
 from bench.measuring import in_turns, median, table
 from bench.options import Options
-from bench.processes import cpu_seconds, resident_megabytes
+from bench.processes import cpu_seconds, cpu_seconds_below, process_tree_megabytes
 from tests.app_process import ROOT, AppProcess
 from tests.server_process import KEY, ServerProcess
 
@@ -35,13 +35,14 @@ So many sessions over socket.io, each asking one question after the other (a mod
 model call), of the scripted model: {first} s to its first token, {token} s between tokens. Each app is a process of its
 own that runs through the whole measurement; they take turns {rounds} times, and the figures are medians. The clock
 starts at the first question, when all sessions are connected, and stops at the last answer. Many sessions wait for one
-processor core, so turns a second and processor time tell the same; the latter, at {many} sessions, is that of the app,
-counted until the record holds everything, and that of a server beside it. The stock app shows the same steps, with the
-same model and tool.
+processor core, so turns a second and processor time tell the same; the latter, at {many} sessions, is that of the chat,
+and that of the processes beside it that keep the record, counted until it holds everything. The stock app shows the
+same steps, with the same model and tool.
 
 {table}
 
-Resident memory (MB), with Chainlit told to keep closed sessions for {seconds} s instead of an hour:
+Resident memory (MB) of the app and the processes beside it, what they share counted once, with Chainlit told to keep
+closed sessions for {seconds} s instead of an hour:
 
 {memory}"""
 
@@ -57,11 +58,11 @@ class Host:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a load came to, and the milliseconds of processor time of app and server for each of its turns."""
+    """What a load came to, and the milliseconds of processor time for each of its turns: the chat's, and beside it."""
 
     load: Load
     app_ms: float
-    server_ms: float
+    beside_ms: float
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def measure(host: Host, sessions: int, seconds: float) -> Outcome:
 
 
 def _used(host: Host) -> tuple[float, float]:
-    return cpu_seconds(host.app.pid), cpu_seconds(host.server.pid) if host.server else 0.0
+    beside = cpu_seconds_below(host.app.pid) + (cpu_seconds(host.server.pid) if host.server else 0.0)
+    return cpu_seconds(host.app.pid), beside
 
 
 def _drain(app: AppProcess) -> None:
@@ -204,13 +206,13 @@ def _table(outcomes: Mapping[int, Mapping[str, Sequence[Outcome]]]) -> str:
     names = list(outcomes[few])
     base = _turns(outcomes[many][names[0]])
     head = ["", *(f"turns/s, {sessions}" for sessions in outcomes), f"ratio at {many}", f"first token ms, {few}"]
-    head += [f"first token ms, {many}", "CPU ms a turn, app", "server"]
+    head += [f"first token ms, {many}", "CPU ms a turn, chat", "beside it"]
     rows = []
     for name in names:
         at_few, at_many = outcomes[few][name], outcomes[many][name]
         rates = [f"{_turns(each[name]):.1f}" if name in each else "not measured" for each in outcomes.values()]
         firsts = [f"{median([one.load.first_token_ms for one in runs]):.0f}" for runs in (at_few, at_many)]
-        cpu = [f"{median([one.app_ms for one in at_many]):.1f}", f"{median([one.server_ms for one in at_many]):.1f}"]
+        cpu = [f"{median([one.app_ms for one in at_many]):.1f}", f"{median([one.beside_ms for one in at_many]):.1f}"]
         rows.append([name, *rates, f"{_turns(at_many) / base:.2f}", *firsts, *cpu])
     return table(head, rows)
 
@@ -240,13 +242,13 @@ def _weighed(host: Host, crowd: Crowd) -> Iterator[float]:
     url, pid = host.app.url, host.app.pid
     asyncio.run(come_and_go(url, crowd.few))
     time.sleep(crowd.pause)
-    yield resident_megabytes(pid)
+    yield process_tree_megabytes(pid)
     weight: list[float] = []
-    asyncio.run(stay(url, crowd.idle, lambda: weight.append(resident_megabytes(pid))))
+    asyncio.run(stay(url, crowd.idle, lambda: weight.append(process_tree_megabytes(pid))))
     yield weight[0]
     asyncio.run(come_and_go(url, crowd.leaving))
     time.sleep(crowd.pause)
-    yield resident_megabytes(pid)
+    yield process_tree_megabytes(pid)
 
 
 def _impatient(folder: Path) -> str:

@@ -12,7 +12,7 @@ from agent.agent import Agent
 from agent.conversation import Conversation
 from agent.model_list import ModelList
 from agent.options import DEFAULTS, HOTTEST, Limits, Options, as_stored, read_options
-from recording.outbox import Outbox
+from recording.reports import Reports
 
 KEPT_AS = "chat_settings"
 """Where Chainlit keeps settings, in its session and in a thread's metadata."""
@@ -27,7 +27,7 @@ class Panel:
 
     agent: Agent
     models: ModelList
-    outbox: Outbox | None
+    outbox: Reports | None
 
     async def settle(self, conversation: Conversation, session: WebsocketSession) -> None:
         """Give a conversation that was opened just now the settings that its thread is kept with.

@@ -29,16 +29,17 @@ def make_data_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def lock_data_folder(path: Path) -> FileLock:
+def lock_data_folder(path: Path, seconds: float = 0) -> FileLock:
     """Make the folder and take it for this process until the lock is released or the process ends.
 
-    Keep the returned lock: the folder is free again when it is collected.
+    Keep the returned lock: the folder is free again when it is collected. One that is taken is waited for, `seconds`
+    at most.
     Raises DataFolderInUse when another lock is held on it.
     """
     make_data_folder(path)
     lock = FileLock(path / LOCK_FILE, thread_local=False, mode=0o600)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=seconds)
     except Timeout as error:
         raise DataFolderInUse(
             f"The data folder {path} is in use by another process. Stop that one, or set DATA_DIR to another folder."

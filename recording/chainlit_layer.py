@@ -36,7 +36,7 @@ from recording.chainlit_shapes import (
     with_thumbs,
 )
 from recording.client import LiteralAPI, RecordingError, UnreachableError
-from recording.outbox import Outbox
+from recording.reports import Reports
 from recording.steps import ASSISTANT, message_id, message_step
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ KEPT_SESSION_KEYS = ("chat_settings", "chat_profile", "client_type")
 STOP_NOTICE = "Task manually stopped."
 STORED_SECONDS = 2.0
 SHORT_SECONDS = 2.0  # for what every page asks first
-STEP_SECONDS = 0.5  # for what a question waits for
 THREAD_SECONDS = 8.0  # for a whole thread, which may be long
 DOWN_SECONDS = 5.0
 USERS_REMEMBERED = 1000
@@ -68,7 +67,7 @@ class ChainlitLayer(BaseDataLayer):
     def __init__(
         self,
         api: LiteralAPI,
-        outbox: Outbox,
+        outbox: Reports,
         on_delete: Callable[[str], None],
         review_url: Callable[[], Awaitable[str]],
         caller: ContextVar[Caller],
@@ -173,15 +172,7 @@ class ChainlitLayer(BaseDataLayer):
 
     async def has_step(self, step_id: str) -> bool:
         """Tell whether there is a step of this id, anybody's; none is known of while the server gives no answer."""
-        if any(step["id"] == step_id for step in self._outbox.waiting_steps()):
-            return True
-        if time.monotonic() < self._down_until:
-            return False
-        try:
-            async with asyncio.timeout(STEP_SECONDS):  # too short to call the server down after it
-                return await self._api.has_step(step_id)
-        except (TimeoutError, httpx.TransportError, RecordingError):
-            return False
+        return time.monotonic() >= self._down_until and await self._outbox.knows_step(step_id)
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread, after what is still on its way to it."""

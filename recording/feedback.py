@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.events import new_id
 from recording.client import LiteralAPI, RecordingError
-from recording.outbox import Outbox
+from recording.reports import Reports
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Feedback:
         owns: tells by user and thread whether this process knows the thread as the user's own.
     """
 
-    def __init__(self, api: LiteralAPI, outbox: Outbox, owns: Callable[[str, str], bool]) -> None:
+    def __init__(self, api: LiteralAPI, outbox: Reports, owns: Callable[[str, str], bool]) -> None:
         self._api = api
         self._outbox = outbox
         self._owns = owns
@@ -88,10 +88,10 @@ class Feedback:
 
     async def _answer(self, user: str, step_id: str) -> _Answer:
         """Return the answer that is meant, from what is stored and what is still on its way there."""
-        waits_in = {step.get("threadId") for step in self._outbox.waiting_steps() if _is_at(step, step_id)}
+        waits_in = {step.get("threadId") for step in await self._outbox.waiting_steps() if _is_at(step, step_id)}
         for thread_id in waits_in:  # what waits in other threads has nothing to do with it
             await self._outbox.flush(SECONDS_TO_STORE, thread_id)
-        reports = self._outbox.waiting_steps()
+        reports = await self._outbox.waiting_steps()
         on_the_way: dict[str, dict[str, Any]] = {}
         for step in reports:
             on_the_way.setdefault(step["id"], {}).update({key: value for key, value in step.items() if value})
@@ -108,7 +108,7 @@ class Feedback:
         waiting_scores = [score for step in reports if step["id"] == last["id"] for score in step.get("scores") or ()]
         scores = [*(last.get("scores") or ()), *waiting_scores]
         thumbs = {str(score["id"]) for score in scores if _is_thumb_of(score, user)}
-        gone = self._outbox.waiting_score_deletions()
+        gone = await self._outbox.waiting_score_deletions()
         return _Answer(last["id"], str(target["threadId"]), frozenset(thumbs - gone))
 
     async def _stored(
@@ -136,7 +136,7 @@ class Feedback:
 
     async def _thread_of_thumb(self, user: str, score_id: str) -> str:
         """Return the id of the thread in which the user has given this thumb. Raises as `give` does."""
-        for step in self._outbox.waiting_steps():
+        for step in await self._outbox.waiting_steps():
             if any(score["id"] == score_id and score.get("scorer") == user for score in step.get("scores") or ()):
                 return str(step["threadId"])  # given here, a moment ago
         stored = await self._ask("take a judgement back", _SCORE, {"filters": _equal(id=score_id)})

@@ -13,7 +13,7 @@ from agent.events import Message
 from recording.branches import living
 from recording.client import LiteralAPI
 from recording.interrupted import INTERRUPTED, messages_of_run
-from recording.outbox import Outbox
+from recording.reports import Reports
 from recording.steps import message_id
 
 ALIASES = uuid.UUID("5f0c1f4e-3f0b-4a56-9d0e-0a6f4b0c9a51")
@@ -28,7 +28,7 @@ class RecordedThread:
     deleted: bool = False
 
 
-async def find_thread(api: LiteralAPI, outbox: Outbox, thread_id: str, seconds: float) -> RecordedThread | None:
+async def find_thread(api: LiteralAPI, outbox: Reports, thread_id: str, seconds: float) -> RecordedThread | None:
     """Read a thread from the record, after what is still on its way there; None where there is none.
 
     Raises ConnectionError when the record does not answer within about `seconds`: that is not an empty thread.

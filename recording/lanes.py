@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from recording.updates import Update
+from recording.updates import Kind, Update
 
 BATCH_BYTES = 1_000_000
 # A server keeps the documents it has parsed, one for each number of steps: so not every number occurs.
@@ -48,9 +48,9 @@ class Lanes:
         known = self._latest.get((update.kind, update.key))
         return known if known and not known.under_way else None
 
-    def knows(self, update: Update) -> bool:
-        """Tell whether something of what this update tells of waits, or is being sent."""
-        return (update.kind, update.key) in self._latest
+    def tells_of(self, kind: Kind, key: str) -> bool:
+        """Tell whether something of this waits, or is being sent."""
+        return (kind, key) in self._latest
 
     def merge(self, waiting: Update, update: Update) -> None:
         """Merge an update into the one that waits."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from literalai.api.helpers.step_helpers import delete_step_helper
 from literalai.api.helpers.thread_helpers import upsert_thread_helper
 
 from recording import outbox_store as store
-from recording.client import FailedError, LiteralAPI, UnreachableError
+from recording.client import FailedError, LiteralAPI, RecordingError, UnreachableError
 from recording.interrupted import closing_steps
 from recording.lanes import BATCH, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Lanes
 from recording.outbox_health import OutboxHealth
@@ -33,6 +34,7 @@ LONGEST_GATHERING_SECONDS = 1.0
 # A request that only breaks the server, while others go through, is set aside after so many tries alone.
 TRIES_ALONE = 8
 SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_TO_LOOK = 0.5  # for a step that a question waits for
 OPEN_ENDED = ("run", "llm", "tool", "assistant_message")
 KEPT_OF_BEGUN = ("id", "threadId", "parentId", "rootRunId", "type", "name", "startTime", "metadata")
 
@@ -68,11 +70,15 @@ class Outbox:
         self._tasks: list[asyncio.Task[None]] = []
         self.health = OutboxHealth()
 
-    def start(self) -> None:
-        """Take up what an earlier process left, end the turns it left open, and begin to send; needs an event loop."""
+    def start(self, alive_since: float = math.inf) -> None:
+        """Take up what an earlier process left, end the turns it left open, and begin to send; needs an event loop.
+
+        `alive_since` (seconds of the epoch) is when the process began that runs the turns: what was heard of since then
+        goes on.
+        """
         if self._tasks:
             return
-        begun, self._left_open = self._left_open, []
+        begun, self._left_open = [one for one in self._left_open if one.last_at < alive_since], []
         if self._lanes.count or begun:
             logger.info("Recording goes on: %d reports wait, %d steps were left open.", self._lanes.count, len(begun))
         for step in closing_steps(begun):
@@ -114,19 +120,29 @@ class Outbox:
         """Put the deletion of a score, to follow all else that was put of its thread."""
         self._put("score deletion", thread_id, score_id, {}, self._numbers.next(thread_id))
 
-    def waiting_steps(self) -> list[Mapping[str, Any]]:
+    async def waiting_steps(self) -> Sequence[Mapping[str, Any]]:
         """Return the reports of steps that are not known to be stored yet."""
         return [update.body for update in self._lanes if update.kind == "step"]
 
-    def waiting_score_deletions(self) -> set[str]:
+    async def waiting_score_deletions(self) -> set[str]:
         """Return the ids of the scores that are to be deleted."""
         return {update.key for update in self._lanes if update.kind == "score deletion"}
+
+    async def knows_step(self, step_id: str) -> bool:
+        """Tell whether there is a step of this id, anybody's; none is known of while the server gives no answer."""
+        if self._lanes.tells_of("step", step_id):
+            return True
+        try:
+            async with asyncio.timeout(SECONDS_TO_LOOK):
+                return await self._api.has_step(step_id)
+        except (TimeoutError, RecordingError):
+            return False
 
     def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any], stamp: Stamp | None) -> None:
         self._number += 1
         update = Update(self._number, lane, kind, key, body, time.time(), stamp)
         # What completes a report that was taken is taken too, so that no step is kept by half.
-        if not self._lanes.knows(update) and self._lanes.size + update.size > self._limit:
+        if not self._lanes.tells_of(update.kind, update.key) and self._lanes.size + update.size > self._limit:
             self.health.refused += 1
             logger.error(
                 "Not recorded: %s. %d bytes wait for the recording server already (OUTBOX_LIMIT_BYTES).",
@@ -156,9 +172,9 @@ class Outbox:
     def _write(self, update: Update, more: Sequence[Statement]) -> None:
         self._writes += 1
         last = self._numbers.last(update.lane)
-        self._store.write([store.put(update), *more], partial(self._was_written, update, last, time.monotonic()))
+        self._store.write([store.put(update), *more], partial(self._was_written, update, last))
 
-    def _was_written(self, update: Update, last: int, put_at: float, error: Exception | None) -> None:
+    def _was_written(self, update: Update, last: int, error: Exception | None) -> None:
         self._settled += 1
         while self._waiters and self._waiters[0][0] <= self._settled:
             _, waiter = self._waiters.popleft()
@@ -167,8 +183,6 @@ class Outbox:
         self._note_write(error)
         self._numbers.keep(update.lane, last)
         update.on_disk = error is None
-        if update.on_disk:
-            self.health.to_disk.append(time.monotonic() - put_at)
 
     async def written(self) -> None:
         """Wait until all that was put is on disk, or is known not to get there; a full disk must not end a turn."""

@@ -11,14 +11,18 @@ class OutboxHealth:
     """Counts and a sliding window of delays in seconds; times are those of the monotonic clock."""
 
     def __init__(self) -> None:
-        self.to_disk: deque[float] = deque(maxlen=WINDOW)
         self.retries = 0
         self.refused = 0
         self.set_aside = 0
         self.disk_fails = False
         self.last_stored = 0.0
+        self._to_disk: deque[float] = deque(maxlen=WINDOW)
         self._to_server: deque[float] = deque(maxlen=WINDOW)
         self._answers: bool | None = None
+
+    def written(self, delays: Iterable[float]) -> None:
+        """Note that reports are on disk, each so many seconds after it was put."""
+        self._to_disk.extend(delays)
 
     def stored(self, delays: Iterable[float]) -> None:
         """Note that the server has stored reports, each so many seconds after it was put."""
@@ -34,7 +38,7 @@ class OutboxHealth:
         """Return the figures by name; the delays are in milliseconds, of the last thousand reports."""
         return {
             "server_answers": self._answers,
-            "to_disk_ms": _percentiles(self.to_disk),
+            "to_disk_ms": _percentiles(self._to_disk),
             "to_server_ms": _percentiles(self._to_server),
             "retries": self.retries,
             "set_aside": self.set_aside,

@@ -4,10 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 
 from agent.conversation import Exchange, Turn, TurnStarted
-from agent.events import Event, ModelFinished, TextDelta, TurnFinished
+from agent.events import Event, ModelFinished, ModelStarted, TextDelta, TurnFinished
 from agent.options import as_stored
 from recording.branches import superseded
-from recording.outbox import Outbox
+from recording.reports import Reports
 from recording.steps import ASSISTANT, Step, TurnSteps, message_id, message_step, text_of
 
 THREAD_NAME_CHARACTERS = 200
@@ -17,17 +17,22 @@ SECONDS_OF_UNKEPT_TEXT = 1.0
 class Recorder:
     """A listener that goes on when what it heard is on disk; between events it holds nothing but the turns that run.
 
-    Pieces of text do not wait: of an answer that is being given, the text so far is kept once a second.
+    Pieces of text do not wait: of an answer that is being given, the text so far is kept once a second. Nor does a
+    model call for its own beginning: only what comes of it does, so that the disk has the time that the model takes.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Reports) -> None:
         self._outbox = outbox
         self._running: dict[str, TurnSteps] = {}
         self._unkept: dict[str, asyncio.TimerHandle] = {}
+        self._being_written: set[str] = set()
 
     async def __call__(self, turn: Turn, event: Event | TurnStarted) -> None:
         """Record one event of `turn`; the thread is named after its first question and keeps the settings of that."""
         if isinstance(event, TextDelta):
+            if turn.run_id in self._being_written:
+                self._being_written.discard(turn.run_id)
+                await self._outbox.written()
             self._running[turn.run_id].of(event)
             if turn.run_id not in self._unkept:
                 loop = asyncio.get_running_loop()
@@ -50,6 +55,10 @@ class Recorder:
             timer.cancel()
         if isinstance(event, TurnFinished):
             del self._running[turn.run_id]
+        if isinstance(event, ModelStarted):
+            self._being_written.add(turn.run_id)
+            return
+        self._being_written.discard(turn.run_id)
         await self._outbox.written()
 
     def _keep_text(self, run_id: str) -> None:

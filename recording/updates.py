@@ -1,7 +1,7 @@
 """What waits in the outbox, and how two reports of one thing become one: by the merge rules of the server."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class Update:
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)  # made once: `json.dumps` makes one for each call
 
 
-def as_json(body: Mapping[str, Any]) -> str:
+def as_json(body: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write a body in ASCII, whatever it holds: halves of surrogate pairs, and as text what JSON has no form for."""
     return _ENCODER.encode(body)
 

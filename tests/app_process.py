@@ -128,6 +128,12 @@ class AppProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def record_pids(self) -> list[int]:
+        """The processes beside the app that keep its record: the one that watches over the other, and that other."""
+        watching = children(self.pid)
+        return [*watching, *(child for one in watching for child in children(one))]
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the app and return its exit code."""
         if self._process is None:
@@ -149,6 +155,15 @@ class AppProcess:
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
         return False
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that run still."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return []
 
 
 def wait_until(fact: Callable[[], object], seconds: float, complaint: Callable[[], str]) -> None:

@@ -77,7 +77,7 @@ COUNT = """
 import gc as _gc
 _gc.unfreeze()  # what was there at the start is not among the objects else
 _routes = [route.name for route in server.router.routes if getattr(route, "name", None) in ("process", "literal")]
-_outboxes = sum(type(one).__name__ == "Outbox" for one in _gc.get_objects())
+_outboxes = sum(type(one).__name__ == "OutboxClient" for one in _gc.get_objects())
 _layers = sum(type(one).__name__ == "ChainlitLayer" for one in _gc.get_objects())
 logger.warning("COUNTED routes=%s outboxes=%d layers=%d", _routes, _outboxes, _layers)
 """

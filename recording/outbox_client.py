@@ -1,0 +1,237 @@
+"""The chat's end of the connection to the outbox, which is in a process of its own so that it costs the chat nothing.
+
+What was put is kept here until that process has it on disk: should it end and be started anew, it is told again.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recording.client import UnreachableError
+from recording.lines import Lines
+from recording.updates import as_json
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_TRIES = 0.05
+GONE_SECONDS = 10.0  # so long turns wait for a process that is gone, before they go on with reports in memory alone
+ANSWER_SECONDS = 2.0
+UNKNOWN = {"server_answers": None, "oldest_waiting_seconds": None, "disk_fails": False}
+COUNTS = ("waiting", "waiting_bytes", "only_in_memory", "retries", "set_aside", "refused")
+DELAYS = ("to_disk_ms", "to_server_ms")
+
+
+class OutboxClient:
+    """Puts reports into the outbox of another process; as `Outbox` has it, to put never waits and `written` does.
+
+    Beyond `limit` bytes of reports that nobody has taken the newest are refused, each with a line in the log.
+    """
+
+    def __init__(self, socket: Path, limit: int) -> None:
+        self._socket = str(socket)
+        self._limit = limit
+        self._line: _Line | None = None
+        self._untold: deque[tuple[int, str]] = deque()
+        self._bytes = 0
+        self._put_so_far = self._kept = self._refused = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._questions: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._asked = 0
+        self._given_up: asyncio.TimerHandle | None = None
+        self._alone = False
+        self._ready = asyncio.Event()
+        self._staying: asyncio.Task[None] | None = None
+        self._status: dict[str, Any] = dict.fromkeys(COUNTS, 0) | UNKNOWN
+        self._status |= {name: {"p50": None, "p95": None} for name in DELAYS}
+
+    def start(self) -> None:
+        """Begin to connect, and to connect again whenever the other process was started anew; needs an event loop."""
+        self._staying = self._staying or asyncio.create_task(self._stay_connected(), name="recording")
+
+    async def ready(self) -> None:
+        """Wait until the other process takes reports."""
+        await self._ready.wait()
+
+    def put_step(self, step: Mapping[str, Any], *, in_order: bool = False) -> None:
+        """Put a step, as `Outbox.put_step`."""
+        self._put("step", step, {"in_order": in_order})
+
+    def put_thread(
+        self,
+        thread_id: str,
+        *,
+        name: str | None = None,
+        participant: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put what is to be known of a thread, as `Outbox.put_thread`."""
+        self._put("thread", thread_id, {"name": name, "participant": participant, "metadata": metadata})
+
+    def put_deletion(self, step_id: str) -> None:
+        """Put the deletion of a step."""
+        self._put("deletion", step_id, {})
+
+    def put_score_deletion(self, score_id: str, thread_id: str) -> None:
+        """Put the deletion of a score, to follow all else that was put of its thread."""
+        self._put("score_deletion", score_id, thread_id, {})
+
+    def _put(self, *report: Any) -> None:
+        method, *told = report
+        line = as_json([method, time.monotonic(), *told])
+        if self._bytes + len(line) > self._limit:
+            self._refused += 1
+            logger.error(
+                "Not recorded: a %s. The process that keeps the record is away, and %d bytes wait for it already "
+                "(OUTBOX_LIMIT_BYTES).",
+                method,
+                self._bytes,
+            )
+            return
+        self._put_so_far += 1
+        self._untold.append((self._put_so_far, line))
+        self._bytes += len(line)
+        if self._line:
+            self._line.send(line)
+
+    async def written(self) -> None:
+        """Wait until all that was put is on disk, or is known not to get there."""
+        if self._kept < self._put_so_far and not self._alone:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._put_so_far, waiter))
+            await waiter
+
+    async def flush(self, seconds: float, thread_id: str | None = None) -> bool:
+        """Wait until the server has all that was put of a thread (of all, for None) before this call."""
+        try:
+            return bool(await self._ask(seconds + ANSWER_SECONDS, "flush", seconds, thread_id))
+        except UnreachableError:
+            return False
+
+    async def waiting_steps(self) -> Sequence[Mapping[str, Any]]:
+        """Return the reports of steps that are not known to be stored yet. Raises UnreachableError."""
+        found: list[Mapping[str, Any]] = await self._ask(ANSWER_SECONDS, "waiting_steps")
+        return found
+
+    async def waiting_score_deletions(self) -> set[str]:
+        """Return the ids of the scores that are to be deleted. Raises UnreachableError."""
+        return set(await self._ask(ANSWER_SECONDS, "waiting_score_deletions"))
+
+    async def knows_step(self, step_id: str) -> bool:
+        """Tell whether there is a step of this id; none is known of while nobody answers."""
+        try:
+            return bool(await self._ask(ANSWER_SECONDS, "knows_step", step_id))
+        except UnreachableError:
+            return False
+
+    async def status(self) -> dict[str, Any]:
+        """Return how recording fares, as `Outbox.status`; while nobody answers, as it was last known."""
+        if self._line:
+            try:
+                self._status = await self._ask(ANSWER_SECONDS, "status")
+            except UnreachableError:
+                logger.warning("The process that keeps the record does not answer")
+        told = {"waiting": len(self._untold), "waiting_bytes": self._bytes, "refused": self._refused}
+        if self._alone:
+            told["only_in_memory"] = len(self._untold)
+        return self._status | {name: self._status[name] + count for name, count in told.items()}
+
+    async def stop(self, seconds: float) -> None:
+        """Have what is left sent, at most for `seconds`, and the other process end; what is not sent is on its disk."""
+        try:
+            await self._ask(seconds + ANSWER_SECONDS, "stop", seconds)
+        except UnreachableError:
+            logger.warning("The process that keeps the record has not said that it ends.")
+        if self._staying:
+            self._staying.cancel()
+            await asyncio.gather(self._staying, return_exceptions=True)
+
+    async def _ask(self, seconds: float, what: str, *arguments: Any) -> Any:
+        self._asked += 1
+        number = self._asked
+        line, answer = json.dumps(["ask", number, what, *arguments]), asyncio.get_running_loop().create_future()
+        self._questions[number] = line, answer
+        if self._line:
+            self._line.send(line)
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError as error:
+            raise UnreachableError("the process that keeps the record gave no answer") from error
+        finally:
+            del self._questions[number]
+
+    async def _stay_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            line = _Line(self)
+            try:
+                await loop.create_unix_connection(lambda line=line: line, self._socket)  # type: ignore[misc]
+            except OSError:
+                await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+                continue
+            await line.lost.wait()
+            self._line = None
+            self._given_up = self._given_up or loop.call_later(GONE_SECONDS, self._go_on_alone)
+            logger.warning("The process that keeps the record is gone; what it has not confirmed is told again.")
+
+    def connected(self, line: "_Line") -> None:
+        """Tell what the other process has not confirmed, now that it is ready."""
+        self._line, self._alone = line, False
+        if self._given_up:
+            self._given_up.cancel()
+            self._given_up = None
+        line.send(json.dumps(["from", self._kept]))
+        for _, untold in self._untold:
+            line.send(untold)
+        for question, _ in self._questions.values():
+            line.send(question)
+        self._ready.set()
+
+    def kept(self, number: int) -> None:
+        """Note that all up to this report is on disk."""
+        self._kept = number
+        while self._untold and self._untold[0][0] <= number:
+            self._bytes -= len(self._untold.popleft()[1])
+        while self._waiters and self._waiters[0][0] <= number:
+            _go_on(self._waiters.popleft()[1])
+
+    def answered(self, number: int, value: Any) -> None:
+        """Pass on an answer to who asked, unless that one has gone."""
+        if question := self._questions.get(number):
+            _go_on(question[1], value)
+
+    def _go_on_alone(self) -> None:
+        logger.error("The process that keeps the record stays away: reports wait in memory alone.")
+        self._given_up, self._alone = None, True
+        while self._waiters:
+            _go_on(self._waiters.popleft()[1])
+
+
+class _Line(Lines):
+    def __init__(self, client: OutboxClient) -> None:
+        super().__init__()
+        self._client = client
+        self.lost = asyncio.Event()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.lost.set()
+
+    def lines_received(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            match json.loads(line):
+                case {"kept": number}:
+                    self._client.kept(number)
+                case {"answer": number, "value": value}:
+                    self._client.answered(number, value)
+                case {"ready": _}:
+                    self._client.connected(self)
+
+
+def _go_on(waiter: "asyncio.Future[Any]", value: Any = None) -> None:
+    if not waiter.done():
+        waiter.set_result(value)

@@ -1,0 +1,189 @@
+"""The outbox behind a socket: what is put on the other side is on disk once it is confirmed, else it is told again."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from recording import outbox_client
+from recording.outbox import Outbox
+from recording.outbox_client import OutboxClient
+from recording.outbox_service import OutboxService
+from tests.recording.test_outbox import Server, step
+
+pytestmark = pytest.mark.anyio
+
+
+class Beside:
+    """What is in the other process, here on the same loop: it can end without a word and be started anew."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server, self.folder, self.socket = server, folder, folder / "s"
+        self.outbox: Outbox
+        self._listening: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Open the file and listen."""
+        self.socket.unlink(missing_ok=True)
+        self.outbox = Outbox(self.server.api, self.folder / "outbox.db")
+        self.outbox.start()
+        self.service = OutboxService(self.outbox)
+        self._listening = await self.service.listen(str(self.socket))
+
+    async def end(self) -> None:
+        """Cut all connections, and close the file without sending anything."""
+        assert self._listening
+        self._listening.close()
+        self.socket.unlink(missing_ok=True)
+        for line in list(self.service._open):
+            assert line.transport
+            line.transport.abort()
+        await self.outbox.stop(0)
+
+
+@pytest.fixture
+async def beside(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Beside]:
+    made = Beside(Server(), tmp_path)
+    await made.start()
+    yield made
+    with contextlib.suppress(AssertionError):
+        await made.end()
+
+
+@pytest.fixture
+async def client(beside: Beside) -> AsyncIterator[OutboxClient]:
+    made = OutboxClient(beside.socket, limit=100_000)
+    made.start()
+    await made.ready()
+    yield made
+    await made.stop(0)
+
+
+async def test_what_is_put_is_on_disk_once_it_is_written(beside: Beside, client: OutboxClient) -> None:
+    """All kinds of reports arrive, in order; `written` returns when they are in the file, and the delay is measured."""
+    client.put_thread("t", name="Name", participant="ada", metadata={"a": 1})
+    client.put_step(step("one", threadId="t"), in_order=True)
+    client.put_step(step("gone", threadId="t"))
+    client.put_deletion("gone")
+    client.put_score_deletion("score", "t")
+    await client.written()
+
+    assert [update.key for update in beside.outbox._store.waiting()] == ["t", "one", "gone", "gone", "score"]
+    assert [one["id"] for one in await client.waiting_steps()] == ["one", "gone"]
+    assert await client.waiting_score_deletions() == {"score"}
+    assert await client.flush(5, "t")
+    status = await client.status()
+    assert (status["waiting"], status["refused"], status["to_disk_ms"]["p50"] > 0) == (0, 0, True)
+    assert beside.server.received == [["t"], ["one", "gone"], ["gone"], ["score"]]
+
+
+async def test_what_was_not_confirmed_is_told_again(beside: Beside, client: OutboxClient) -> None:
+    """Reports put while the other process is gone wait for the next one, and so does who asked for `written`."""
+    client.put_step(step("before"))
+    await client.written()
+    await beside.end()
+    client.put_step(step("meanwhile"))
+    waiting = asyncio.create_task(client.written())
+    asking = asyncio.create_task(client.waiting_steps())
+    done, _ = await asyncio.wait([waiting, asking], timeout=0.2)
+    assert not done
+
+    await beside.start()
+    await waiting
+
+    assert {one["id"] for one in await asking} >= {"meanwhile"}
+    assert await client.flush(5)
+    assert set(beside.server.steps) == {"before", "meanwhile"}
+
+
+async def test_a_process_that_stays_away_stops_no_turn(
+    beside: Beside, client: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while `written` returns although nothing is on disk; that is told, and all of it arrives later."""
+    monkeypatch.setattr(outbox_client, "GONE_SECONDS", 0.05)
+    await beside.end()
+    client.put_step(step("one"))
+
+    await asyncio.wait_for(client.written(), 5)
+
+    status = await client.status()
+    assert (status["waiting"], status["only_in_memory"]) == (1, 1)
+    assert await client.knows_step("one") is False
+    await beside.start()
+    assert await client.flush(5)
+    assert (await client.status())["only_in_memory"] == 0
+    assert set(beside.server.steps) == {"one"}
+
+
+async def test_beyond_the_limit_the_newest_are_refused(
+    beside: Beside, client: OutboxClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits for a process that is away is bounded: the newest are refused, said in the log and counted."""
+    monkeypatch.setattr(outbox_client, "GONE_SECONDS", 0.05)
+    await beside.end()
+    for number in range(3):
+        client.put_step(step(f"s{number}", output={"content": "x" * 40_000}))
+    await client.written()
+
+    assert (await client.status())["refused"] == 1
+    assert "OUTBOX_LIMIT_BYTES" in caplog.text
+    await beside.start()
+    assert await client.flush(5)
+    assert set(beside.server.steps) == {"s0", "s1"}
+
+
+async def test_a_report_of_any_size_and_content_passes(beside: Beside, client: OutboxClient) -> None:
+    """Megabytes, line breaks, halves of surrogate pairs and what JSON has no form for come out as they went in."""
+    text = "line\nbreak\r\n\u2028 \ud83d " + "long " * 400_000
+    client._limit = 10_000_000
+    client.put_step(step("big", output={"content": text}, metadata={"path": Path("a")}))
+    await client.written()
+
+    (waiting,) = [update.body for update in beside.outbox._store.waiting()]
+    assert (waiting["output"]["content"], waiting["metadata"]) == (text, {"path": "a"})
+
+
+async def test_a_question_that_hangs_holds_up_no_report(beside: Beside, client: OutboxClient) -> None:
+    """While the server is asked for a step and does not answer, reports are written; the step counts as unknown."""
+    hangs = asyncio.Event()
+
+    async def pause(_variables: dict[str, object]) -> None:
+        await hangs.wait()
+
+    beside.server.pause = pause
+    asking = asyncio.create_task(client.knows_step("step"))
+    client.put_step(step("one"))
+    await client.written()
+
+    assert not asking.done()
+    assert await asking is False
+    hangs.set()
+
+
+async def test_a_broken_report_stops_no_other(
+    beside: Beside, client: OutboxClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot be taken is in the log, and those around it are written."""
+    client.put_step(step("one"))
+    client.put_step({"threadId": "t"})  # it has no id
+    client.put_step(step("two"))
+    await client.written()
+
+    assert await client.flush(5)
+    assert set(beside.server.steps) == {"one", "two"}
+    assert "could not be taken" in caplog.text
+
+
+async def test_the_end_is_told_and_waited_for(beside: Beside) -> None:
+    """`stop` has what waits sent, and returns when the other process has said that it ends."""
+    client = OutboxClient(beside.socket, limit=100_000)
+    client.start()
+    await client.ready()
+    client.put_step(step("one"))
+
+    await client.stop(5)
+
+    assert beside.service.ended.is_set()
+    assert set(beside.server.steps) == {"one"}

@@ -1,0 +1,178 @@
+"""The process beside the chat that keeps the record: it ends with the chat, may die itself, and its pages are open."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from literalai.api import LiteralAPI
+
+from tests.app_process import AppProcess, children, wait_until
+from tests.chat_client import ChatTab
+from tests.people import let_in
+
+pytestmark = pytest.mark.anyio
+
+SLOW = {"OFFLINE_FIRST_TOKEN_SECONDS": "0.3", "OFFLINE_TOKEN_SECONDS": "0.01"}
+QUESTION = "What's the weather in San Francisco and Paris?"
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process runs no more, be it that nobody has asked for its exit code yet."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def worker(app: AppProcess) -> int:
+    """Return the process that does the work, as soon as there is one."""
+    wait_until(lambda: len(app.record_pids) == 2, 10, app.text)
+    return app.record_pids[1]
+
+
+def reader(app: AppProcess) -> LiteralAPI:
+    key = (app.data / "literal-api-key").read_text().strip()
+    return LiteralAPI(api_key=key, url=f"{app.url}/literal")
+
+
+async def test_its_death_costs_a_running_turn_nothing(start_app: Callable[..., AppProcess]) -> None:
+    """Killed again and again during a turn it is started anew: the person sees the whole answer, the record has it."""
+    app = start_app(**SLOW)
+    async with ChatTab(app.url) as tab:
+        asking = asyncio.create_task(tab.ask(QUESTION))
+        for _ in range(3):
+            await asyncio.sleep(0.2)  # the moment does not matter
+            pid = await asyncio.to_thread(worker, app)
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(wait_until, partial(has_ended, pid), 10, app.text)
+        await asking
+        steps = {step["id"] for step in tab.steps() if step["type"] in ("tool", "llm", "run")}
+        thread_id = tab.steps()[0]["threadId"]
+    await asyncio.to_thread(wait_until, lambda: waiting(app) == 0, 30, app.text)
+
+    thread = await asyncio.to_thread(reader(app).get_thread, thread_id)
+
+    assert thread is not None
+    recorded = {step.id: step for step in thread.steps or []}
+    assert steps <= recorded.keys()
+    assert [step.name for step in recorded.values() if not step.end_time or step.error] == []
+    (run,) = [step for step in recorded.values() if step.type == "run"]
+    assert (run.metadata or {})["outcome"] == "answered"
+    address = f"{app.url}/literal/api/verbatim/threads/{thread_id}/certificate"
+    certificate = httpx.get(address, headers={"x-api-key": reader(app).api_key or ""}).json()
+    assert (certificate["state"], certificate["unstampedSteps"]) == ("complete", 0)
+
+
+def waiting(app: AppProcess) -> int:
+    return int(httpx.get(f"{app.url}/health", timeout=30).json()["recording"]["waiting"])
+
+
+def test_while_it_is_away_the_pages_say_so(start_app: Callable[..., AppProcess]) -> None:
+    """Whoever asks for the record meanwhile hears that it comes back, and it does."""
+    app = start_app()
+    pid = worker(app)
+    os.kill(app.record_pids[0], signal.SIGSTOP)  # so that nobody starts it anew
+    os.kill(pid, signal.SIGKILL)
+    wait_until(partial(has_ended, pid), 10, app.text)
+
+    away = httpx.get(f"{app.url}/literal/")
+
+    assert (away.status_code, away.headers["retry-after"]) == (503, "1")
+    assert "started anew" in away.text
+    assert httpx.get(f"{app.url}/health").json()["recording"]["on"] is True
+    os.kill(app.record_pids[0], signal.SIGCONT)
+    wait_until(lambda: httpx.get(f"{app.url}/literal/", follow_redirects=True).status_code == 200, 10, app.text)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_the_chat(start_app: Callable[..., AppProcess], how: signal.Signals) -> None:
+    """Ended in order or killed, the app leaves no process and no socket behind, and can be started again at once."""
+    app = start_app()
+    worker(app)
+    left, sockets = app.record_pids, socket_folder(app)
+    assert sockets.is_dir()
+
+    app.stop(how)
+    app.start()
+
+    wait_until(lambda: all(map(has_ended, left)) and not sockets.exists(), 10, app.text)
+
+
+def socket_folder(app: AppProcess) -> Path:
+    """Return where the sockets are that the app listens at."""
+    paths = [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "/verbatim-" in line]
+    inodes = {line.split()[-1]: line.split()[-2] for line in Path("/proc/net/unix").read_text().splitlines()}
+    pid = app.record_pids[1]
+    held = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    (folder,) = {Path(path).parent for path in paths if f"socket:[{inodes[path]}]" in held}
+    return folder
+
+
+def test_nobody_else_reaches_its_sockets(start_app: Callable[..., AppProcess]) -> None:
+    """Whoever reaches them is believed, so their folder is open to the owner alone."""
+    app = start_app()
+    worker(app)
+
+    assert socket_folder(app).stat().st_mode & 0o777 == 0o700
+
+
+def test_what_it_cannot_open_ends_the_start(tmp_path: Path) -> None:
+    """With an outbox that is no file the app does not start, says why, and leaves nothing running."""
+    (tmp_path / "data" / "outbox.db").mkdir(parents=True)
+    app = AppProcess(tmp_path / "data")
+
+    with pytest.raises(pytest.fail.Exception, match=r"outbox\.db cannot be opened"):
+        app.start()
+
+    wait_until(lambda: not children(app.pid), 10, app.text)
+
+
+def test_no_request_can_say_who_it_is(tmp_path: Path) -> None:
+    """What the app tells the server of a request's visitor, a request itself may not: it is sent to the sign-in."""
+    let_in(tmp_path / "data", "ada")
+    app = AppProcess(tmp_path / "data", settings={"PROCESS_API_KEY": "x"}).start()
+    claim = '{"client": ["127.0.0.1", 1], "scheme": "http", "visitor": {"name": "ada", "sees_all": true}}'
+    try:
+        for name in ("x-verbatim-told", "X-Verbatim-Told"):
+            answer = httpx.get(f"{app.url}/literal/", headers={name: claim})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fliteral%2F")
+    finally:
+        app.stop()
+
+
+def test_large_files_pass_both_ways(app: AppProcess) -> None:
+    """Ten megabytes are stored through the app and read back, whole, in part, and as a head alone."""
+    content = os.urandom(10_000_000)
+    stored = reader(app).upload_file(content=content, mime="application/octet-stream", thread_id="large")
+    address = stored["url"]
+
+    assert httpx.get(address).content == content
+    head = httpx.head(address)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "10000000", b"")
+
+
+def test_news_stream_through_and_end_with_the_reader(app: AppProcess) -> None:
+    """The stream of a running thread begins at once, tells of a change, and is let go when its reader leaves."""
+    api = reader(app)
+    thread_id = "watched"
+    project = httpx.post(f"{app.url}/literal/api/my-project", headers={"x-api-key": api.api_key or ""}).json()
+    begun = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    step: Any = {"id": "w1", "threadId": thread_id, "type": "run", "name": "r", "startTime": begun}
+    api.send_steps([step])
+    address = f"{app.url}/literal/projects/{project['projectId']}/logs/live/{thread_id}"
+
+    with httpx.stream("GET", address, timeout=20) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        if "changed" not in (first := next(line for line in lines if line)):
+            api.send_steps([step | {"output": {"content": "x"}}])
+            first = next(line for line in lines if "data" in line)
+
+    assert "changed" in first or first.startswith("id:")
