@@ -19,6 +19,7 @@ from recording.updates import as_json
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_TRIES = 0.05
+SECONDS_BETWEEN_LOOKS = 1.0
 GONE_SECONDS = 10.0  # so long turns wait for a process that is gone, before they go on with reports in memory alone
 ANSWER_SECONDS = 2.0
 UNKNOWN = {"server_answers": None, "oldest_waiting_seconds": None, "disk_fails": False}
@@ -36,13 +37,12 @@ class OutboxClient:
         self._socket = str(socket)
         self._limit = limit
         self._line: _Line | None = None
-        self._untold: deque[tuple[int, str]] = deque()
+        self._untold: deque[tuple[int, str, float]] = deque()
         self._bytes = 0
         self._put_so_far = self._kept = self._refused = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._questions: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._asked = 0
-        self._given_up: asyncio.TimerHandle | None = None
         self._alone = False
         self._ready = asyncio.Event()
         self._staying: asyncio.Task[None] | None = None
@@ -82,7 +82,8 @@ class OutboxClient:
 
     def _put(self, *report: Any) -> None:
         method, *told = report
-        line = as_json([method, time.monotonic(), *told])
+        now = time.monotonic()
+        line = as_json([method, now, *told])
         if self._bytes + len(line) > self._limit:
             self._refused += 1
             logger.error(
@@ -93,7 +94,7 @@ class OutboxClient:
             )
             return
         self._put_so_far += 1
-        self._untold.append((self._put_so_far, line))
+        self._untold.append((self._put_so_far, line, now))
         self._bytes += len(line)
         if self._line:
             self._line.send(line)
@@ -172,21 +173,20 @@ class OutboxClient:
             try:
                 await loop.create_unix_connection(lambda line=line: line, self._socket)  # type: ignore[misc]
             except OSError:
+                self._wait_no_longer()
                 await asyncio.sleep(SECONDS_BETWEEN_TRIES)
                 continue
-            await line.lost.wait()
+            while not line.lost.done():
+                self._wait_no_longer()
+                await asyncio.wait([line.lost], timeout=SECONDS_BETWEEN_LOOKS)
             self._line = None
-            self._given_up = self._given_up or loop.call_later(GONE_SECONDS, self._go_on_alone)
             logger.warning("The process that keeps the record is gone; what it has not confirmed is told again.")
 
     def connected(self, line: "_Line") -> None:
         """Tell what the other process has not confirmed, now that it is ready."""
-        self._line, self._alone = line, False
-        if self._given_up:
-            self._given_up.cancel()
-            self._given_up = None
+        self._line = line
         line.send(json.dumps(["from", self._kept]))
-        for _, untold in self._untold:
+        for _, untold, _ in self._untold:
             line.send(untold)
         for question, _ in self._questions.values():
             line.send(question)
@@ -194,7 +194,7 @@ class OutboxClient:
 
     def kept(self, number: int) -> None:
         """Note that all up to this report is on disk."""
-        self._kept = number
+        self._kept, self._alone = number, False
         while self._untold and self._untold[0][0] <= number:
             self._bytes -= len(self._untold.popleft()[1])
         while self._waiters and self._waiters[0][0] <= number:
@@ -205,9 +205,12 @@ class OutboxClient:
         if question := self._questions.get(number):
             _go_on(question[1], value)
 
-    def _go_on_alone(self) -> None:
-        logger.error("The process that keeps the record stays away: reports wait in memory alone.")
-        self._given_up, self._alone = None, True
+    def _wait_no_longer(self) -> None:
+        """Let turns go on if the other process is gone, or hangs, for too long."""
+        if self._alone or not self._untold or time.monotonic() - self._untold[0][2] < GONE_SECONDS:
+            return
+        logger.error("The process that keeps the record confirms nothing: reports wait in memory alone.")
+        self._alone = True
         while self._waiters:
             _go_on(self._waiters.popleft()[1])
 
@@ -216,10 +219,10 @@ class _Line(Lines):
     def __init__(self, client: OutboxClient) -> None:
         super().__init__()
         self._client = client
-        self.lost = asyncio.Event()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self.lost.set()
+        self.lost.set_result(None)
 
     def lines_received(self, lines: Sequence[bytes]) -> None:
         for line in lines:

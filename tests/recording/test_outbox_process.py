@@ -117,6 +117,32 @@ async def test_a_process_that_stays_away_stops_no_turn(
     assert set(beside.server.steps) == {"one"}
 
 
+async def test_a_process_that_hangs_stops_no_turn(
+    beside: Beside, client: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is there and confirms nothing is waited for no longer; when it goes on, so is `written`."""
+    monkeypatch.setattr(outbox_client, "GONE_SECONDS", 0.05)
+    goes_on = asyncio.Event()
+    written = beside.outbox.written
+
+    async def hang() -> None:
+        await goes_on.wait()
+        await written()
+
+    monkeypatch.setattr(beside.outbox, "written", hang)
+    client.put_step(step("one"))
+
+    await asyncio.wait_for(client.written(), 5)
+
+    assert (await client.status())["only_in_memory"] == 1
+    goes_on.set()
+    assert await client.flush(5)
+    client.put_step(step("two"))
+    await client.written()
+    assert "two" in {update.key for update in beside.outbox._store.waiting()}
+    assert (await client.status())["only_in_memory"] == 0
+
+
 async def test_beyond_the_limit_the_newest_are_refused(
     beside: Beside, client: OutboxClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
