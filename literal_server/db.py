@@ -34,12 +34,13 @@ from sqlalchemy import (
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from literal_server import json_text, sqlite_connection
-from literal_server.errors import DatabaseTooNew
+from literal_server.errors import DatabaseTooNew, TookTooLong
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -123,10 +124,21 @@ class Database:
             self._connection = None
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session on one snapshot of the data."""
-        async with AsyncSession(self._engine, expire_on_commit=False, info=self.info) as session:
-            yield session
+    async def reading(self, within: float | None = None) -> AsyncIterator[AsyncSession]:
+        """A session on one snapshot of the data.
+
+        Raises TookTooLong where its statements are not done `within` so many seconds, all of them together.
+        """
+        engine = self._engine
+        if within is not None:
+            engine = engine.execution_options(deadline=time.monotonic() + within)
+        try:
+            async with AsyncSession(engine, expire_on_commit=False, info=self.info) as session:
+                yield session
+        except OperationalError as error:
+            if within is None or str(error.orig) != "interrupted":
+                raise
+            raise TookTooLong(within) from error
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
@@ -232,7 +244,8 @@ def _casefold(value: bytes | None) -> str | None:
 
 def _begin(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
-    driver.begin_with = connection.get_execution_options().get("begin_with", "BEGIN")
+    options = connection.get_execution_options()
+    driver.begin_with, driver.deadline = options.get("begin_with", "BEGIN"), options.get("deadline")
 
 
 def _migrations() -> Config:

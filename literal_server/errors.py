@@ -5,6 +5,7 @@ ServerError
     NotFound         the thing to change is not there (or is of another project, which looks the same)
     ThreadDeleted    a step that began after its thread was deleted
   DataFolderInUse    another process works on the data folder
+  TookTooLong        reading was stopped at the end of the time that it was given
   DatabaseTooNew     a newer version of the program has changed the database's form
 """
 
@@ -33,6 +34,13 @@ class ThreadDeleted(Refused):
 
 class DataFolderInUse(ServerError):  # noqa: N818 - reads as what happened
     """Another process holds the lock of the data folder."""
+
+
+class TookTooLong(ServerError):  # noqa: N818 - reads as what happened
+    """Reading was stopped at the end of its time, so that one question does not hold up all others."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"Reading took longer than {seconds:g} s and was stopped.")
 
 
 class DatabaseTooNew(ServerError):  # noqa: N818 - reads as what happened

@@ -4,6 +4,7 @@ The stock adapter makes, runs, reads and closes a cursor in four trips; a trip c
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import aiosqlite
 
 Row = tuple[Any, ...]
+
+# Steps of SQLite's machine between two looks at the clock: less than a millisecond.
+INSTRUCTIONS = 10_000
 
 
 class WholeCursor:
@@ -39,12 +43,17 @@ class WholeCursor:
     def _run(self, how: str, statement: str, parameters: Any) -> None:
         raw = self._connection.opened()
         cursor = raw.cursor()
+        deadline = self._connection.deadline
+        if deadline is not None:
+            raw.set_progress_handler(lambda: time.monotonic() > deadline, INSTRUCTIONS)
         try:
             getattr(cursor, how)(statement, parameters)
             self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
             self._rows = cursor.fetchall() if cursor.description else []
         finally:
             cursor.close()
+            if deadline is not None:
+                raw.set_progress_handler(None, 0)
 
     async def fetchall(self) -> list[Row]:
         """Answer the rows."""
@@ -58,6 +67,8 @@ class Connection(aiosqlite.Connection):
     """A connection whose transaction begins with its first statement, in the same trip."""
 
     begin_with: str | None = None
+    # The moment (of time.monotonic) at which a statement that still runs is interrupted.
+    deadline: float | None = None
     # Set before a statement is sent: one whose sender was cancelled still runs, and still has to be undone.
     in_use = False
 

@@ -81,7 +81,7 @@ class _Number:
             return given.seconds
         if not isinstance(given, Number) or abs(float(given)) > LARGEST:
             kind = "a number or a length of time such as 1.5s" if self.seconds else "a number"
-            raise QueryError(f"{_name(condition.field)} is compared with {kind}.", condition.field.place)
+            raise QueryError(f"{name_of(condition.field)} is compared with {kind}.", condition.field.place)
         return float(given)
 
 
@@ -105,7 +105,7 @@ class _Moment:
             return clock.parse_time(str(given))
         except ValueError as error:
             raise QueryError(
-                f"{_name(condition.field)} is compared with a date such as 2026-01-31, or a span such as -7d.",
+                f"{name_of(condition.field)} is compared with a date such as 2026-01-31, or a span such as -7d.",
                 condition.field.place,
             ) from error
 
@@ -120,7 +120,7 @@ class _Truth:
         if condition.operator is None:
             return self.expression
         if condition.operator != "=" or str(condition.value).lower() not in ("true", "false"):
-            raise QueryError(f"{_name(condition.field)} stands alone, or is compared = true.", condition.field.place)
+            raise QueryError(f"{name_of(condition.field)} stands alone, or is compared = true.", condition.field.place)
         return self.expression if str(condition.value).lower() == "true" else not_(self.expression)
 
 
@@ -148,17 +148,18 @@ _Kind = Union["_Text", "_Number", "_Moment", "_Truth", "_Tags", "_User"]
 
 def _text(condition: Condition, given: Any) -> str:
     if not isinstance(given, str):
-        raise QueryError(f"{_name(condition.field)} is compared with a text.", condition.field.place)
+        raise QueryError(f"{name_of(condition.field)} is compared with a text.", condition.field.place)
     return json_text.encodable(given)
 
 
-def _name(field: Field) -> str:
+def name_of(field: Field) -> str:
+    """Write a field as it stands in a query."""
     key = f'["{field.key}"]' if field.key is not None else ""
     return field.name + key + (f".{field.attribute}" if field.attribute else "")
 
 
 def _no_such_comparison(condition: Condition, allowed: str) -> QueryError:
-    return QueryError(f"{_name(condition.field)} takes {allowed}, not {condition.operator or 'nothing'}.",
+    return QueryError(f"{name_of(condition.field)} takes {allowed}, not {condition.operator or 'nothing'}.",
                       condition.field.place)  # fmt: skip
 
 
@@ -308,7 +309,7 @@ class _Compiler:
             return _metadata(field.attribute, one)
         if field.name not in self.fields or field.key is not None or field.attribute is not None:
             names = ", ".join([*self.fields, "metadata.…", *STEPS, 'score["…"]'])
-            raise QueryError(f"There is no field {_name(field)}; the fields are {names}.", field.place)
+            raise QueryError(f"There is no field {name_of(field)}; the fields are {names}.", field.place)
         return self.fields[field.name].holds(one)
 
 
@@ -327,7 +328,7 @@ def _some_step(name: str, conditions: Sequence[Condition]) -> SQL:
         attribute = STEP_ATTRIBUTES.get(one.field.attribute or "")
         if one.field.key is not None or (one.field.attribute and attribute is None):
             attributes = ", ".join(f"{name}.{each}" for each in STEP_ATTRIBUTES)
-            raise QueryError(f"There is no {_name(one.field)}; there are {name}, {attributes}.", one.field.place)
+            raise QueryError(f"There is no {name_of(one.field)}; there are {name}, {attributes}.", one.field.place)
         found.append((attribute or own).holds(one))
     here = (Step.project_id == Thread.project_id, Step.thread_id == Thread.id, Step.deleted_at.is_(None))
     is_there = exists(select(1).where(*here, *found)).correlate(Thread)
@@ -341,7 +342,7 @@ def _some_score(project: str, key: str | None, conditions: Sequence[Condition]) 
     for one in conditions:
         attribute = SCORE_ATTRIBUTES.get(one.field.attribute or "")
         if one.field.attribute and attribute is None:
-            raise QueryError(f"There is no {_name(one.field)}; a score has comment and type.", one.field.place)
+            raise QueryError(f"There is no {name_of(one.field)}; a score has comment and type.", one.field.place)
         if attribute or one.operator is not None:
             found.append((attribute or _Number(Score.value)).holds(one))
     # The scores are asked first: there are far fewer of them than steps.

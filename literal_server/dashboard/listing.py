@@ -1,9 +1,11 @@
 """The list of threads: found by words and conditions, sorted by any column, a page at a time."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -21,11 +23,15 @@ from literal_server.dashboard.pages import (
     render,
     root_of,
 )
+from literal_server.errors import TookTooLong
 from literal_server.paging import PageRequest
 from literal_server.query_language import QueryError
 from literal_server.search import MOST_DOCUMENTS
+from literal_server.slow_queries import TooSlow, too_slow
 
 NEWEST = "-activity"
+PATIENCE_SECONDS = 5.0
+"""How long a list may take: what needs longer is stopped, and the page says what made it slow."""
 
 VIEWS = {
     "All": "",
@@ -104,26 +110,37 @@ async def _threads(request: Request) -> Response:
         "deleted": request.query_params.get("deleted", "")[:4],
     }
     try:
-        async with api.database.reading() as session:
+        async with _in_time(request, query) as session:
             found = await thread_list.read(session, wanted, api.settings, part, sort)
             lines = await views.lines_of(session, wanted.project, found.page.rows, wanted.now)
             scores = await thread_list.scores_of(session, wanted.project, found.page.rows)
     except QueryError as mistake:
-        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, 400, ASKING_POLICY)
+        status = 503 if isinstance(mistake, TooSlow) else 400
+        return render(request, "threads.html", shown | {"page": None, "mistake": mistake}, status, ASKING_POLICY)
     shown |= {"page": found.page, "lines": lines, "found": found, "scores": scores}
     shown |= {"headings": headings(query, sort), "kept": _address_of(query, sort)}
     return render(request, "threads.html", shown, policy=ASKING_POLICY)
 
 
+@asynccontextmanager
+async def _in_time(request: Request, query: str) -> AsyncIterator[AsyncSession]:
+    """A session to read a list in. Raises TooSlow for a query that takes too long."""
+    try:
+        async with request.app.state.api.database.reading(PATIENCE_SECONDS) as session:
+            yield session
+    except TookTooLong as error:
+        raise too_slow(query, PATIENCE_SECONDS) from error
+
+
 async def _counts(request: Request) -> Response:
     """Answer how many threads each view has: asked by the page when it is there, since that takes longer."""
-    api, now = request.app.state.api, clock.now()
+    now = clock.now()
     told = {}
     asked = [*views_of(request).values(), request.query_params.get("q", "").strip()]
     for query in dict.fromkeys(asked):
         wanted = thread_list.Wanted(project_of(request), query, owner_of(request), now)
-        with suppress(QueryError):  # of what makes no sense the page itself has told
-            async with api.database.reading() as session:
+        with suppress(QueryError):  # of what makes no sense, or takes too long, the page itself has told
+            async with _in_time(request, query) as session:
                 number = await thread_list.count(session, wanted)
             told[query] = f"{thread_list.MOST_COUNTED:,}+" if number > thread_list.MOST_COUNTED else f"{number:,}"
     return JSONResponse(told, headers=HEADERS)
@@ -135,7 +152,7 @@ async def _neighbour(request: Request) -> Response:
     query, sort, thread = given.get("q", "").strip(), given.get("sort", NEWEST), given.get("thread", "")
     wanted = thread_list.Wanted(project_of(request), query, owner_of(request), clock.now())
     following = given.get("to") != "previous"
-    async with api.database.reading() as session:
+    async with _in_time(request, query) as session:
         found = await thread_list.neighbour(session, wanted, sort, thread, api.settings, following=following)
     home = f"{root_of(request)}/projects/{quote(wanted.project, safe='')}/logs/threads"
     view = {"view": given["view"]} if found is not None and given.get("view") in READINGS else {}

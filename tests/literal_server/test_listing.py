@@ -2,15 +2,19 @@
 
 import html
 import re
+from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
-from literal_server import thread_list
+from literal_server import sqlite_connection, thread_list
 from literal_server.auth import Visitor
-from literal_server.dashboard import pages
+from literal_server.dashboard import listing, pages
 from literal_server.dashboard.listing import COLUMNS
+from literal_server.db import Database
+from literal_server.errors import TookTooLong
 from literal_server.reviews import Judgement, Target, mark, score
 from tests.literal_server.wire import Wire, gql
 
@@ -220,3 +224,50 @@ async def test_what_a_filter_can_be_made_of(
 
     server.state.authenticate = member
     assert (await http.get(completions)).json()["values"] == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "slow", "where"),
+    [
+        ('errors > 0 and step.output ~ "x"', 'step.output ~ "x"', "the text of every step"),
+        ('name ~ "a" or tool = "never" and tokens > 1', 'tool = "never"', "every step"),
+        ('not name ~ "<b>"', 'name ~ "&lt;b&gt;"', "every thread"),
+        ("tokens in (1, 2)", "tokens in …", "every thread"),
+    ],
+)
+async def test_a_query_that_takes_too_long_is_stopped(
+    http: httpx.AsyncClient, address: str, threads: list[str], monkeypatch: pytest.MonkeyPatch,
+    query: str, slow: str, where: str,
+) -> None:  # fmt: skip
+    """The page says which part of it was slow and what helps, marks the place, and the next list is there."""
+    monkeypatch.setattr(sqlite_connection, "INSTRUCTIONS", 1)
+    monkeypatch.setattr(listing, "PATIENCE_SECONDS", 0.0)
+
+    page = await http.get(address, params={"q": query})
+    assert page.status_code == 503
+    written = slow.replace('"', "&#34;")
+    assert f"{written} has to be looked for in {where}, which was not done within 0 s" in page.text
+    assert "A date (active &gt; -7d)" in page.text
+    assert f"<mark>{slow.split()[0]}" in page.text
+    assert (await http.get(address.replace("/threads", "/thread-counts"), params={"q": query})).json() == {}
+    neighbour = await http.get(address.replace("/threads", "/neighbour"), params={"thread": "t1", "q": query})
+    assert neighbour.status_code == 400
+    assert where in neighbour.text
+    monkeypatch.undo()
+    assert len(await rows(http, address)) == len(threads)
+
+
+async def test_reading_is_stopped_at_the_end_of_its_time(tmp_path: Path) -> None:
+    """A statement that would run for minutes is interrupted, and the connection serves whoever comes next."""
+    database = Database(tmp_path / "literal.db")
+    endless = text("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n")
+    try:
+        with pytest.raises(TookTooLong, match=r"longer than 0\.05 s"):
+            async with database.reading(0.05) as session:
+                await session.execute(endless)
+        async with database.reading() as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+        async with database.writing() as session:
+            await session.execute(text("CREATE TABLE t (x)"))
+    finally:
+        await database.close()
