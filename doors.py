@@ -21,6 +21,7 @@ class Caller:
 
     name: str | None = None
     sees_all: bool = False
+    is_admin: bool = False
     network: str = ""
     at_machine: bool = False
 
@@ -51,9 +52,9 @@ def who_is(claim: Claim, logins: Logins | None, local_user: str) -> Caller | Non
     Without `logins` the browser of this machine signs in by itself, as `local_user` and nobody else.
     """
     if logins is None:
-        return Caller(local_user, sees_all=True) if claim.name == local_user else None
+        return Caller(local_user, sees_all=True, is_admin=True) if claim.name == local_user else None
     login = logins.session(claim.name, claim.stamp)
-    return Caller(claim.name, sees_all=login.sees_all) if login else None
+    return Caller(claim.name, sees_all=login.sees_all, is_admin=login.role == "admin") if login else None
 
 
 class Doorkeeper:

@@ -350,8 +350,10 @@ def _visitor(kept: Kept) -> dict[str, Any] | None:
     """
     caller = kept.caller.get()
     if kept.logins:
-        return {"name": caller.name, "sees_all": caller.sees_all} if caller.name else None
-    return {"name": LOCAL_USER, "sees_all": True} if caller.at_machine else None
+        if not caller.name:
+            return None
+        return {"name": caller.name, "sees_all": caller.sees_all, "is_admin": caller.is_admin}
+    return {"name": LOCAL_USER, "sees_all": True, "is_admin": True} if caller.at_machine else None
 
 
 def _model(settings: Settings) -> ChatModel:

@@ -26,6 +26,7 @@ from literal_server.dashboard import (
     sign_in,
     thread_page,
 )
+from literal_server.dashboard import prices as price_page
 from literal_server.data_folder import file_secret, initial_api_key, make_data_folder
 from literal_server.db import Database
 from literal_server.files import FileStore
@@ -55,7 +56,8 @@ def create_app(
     """
     routes: list[BaseRoute] = [*rest.routes(), *rest_files.routes(), *health.routes()]
     routes += [*sign_in.routes(), *deleted.routes(), *listing.routes(), *selection.routes(), *review.routes()]
-    routes += [*live.routes(), *shared.routes(), *downloads.routes(), *thread_page.routes(), *pages.routes()]
+    routes += [*price_page.routes(), *live.routes(), *shared.routes(), *downloads.routes()]
+    routes += [*thread_page.routes(), *pages.routes()]
     metrics = Metrics(collectors)
     app = Starlette(
         routes=routes,

@@ -12,12 +12,13 @@ from literal_server.guard import is_local_request
 class Visitor:
     """Who reads the pages; who does not see all sees the threads of the participant of the same name.
 
-    `signed_in` says that the visitor came by the server's own sign-in, and so can sign out.
+    `signed_in` says that the visitor came by the server's own sign-in, and so can sign out; an admin may set prices.
     """
 
     name: str
     sees_all: bool
     signed_in: bool = False
+    is_admin: bool = False
 
 
 # Answers who reads the pages, None when they stay closed. With an attribute `sign_in` (an address) a browser that is
@@ -32,4 +33,4 @@ async def anyone(_request: Request) -> Visitor | None:
 
 async def local_only(request: Request) -> Visitor | None:
     """Let in the browser on this very machine, and nobody else."""
-    return Visitor("local", sees_all=True) if is_local_request(request.scope) else None
+    return Visitor("local", sees_all=True, is_admin=True) if is_local_request(request.scope) else None

@@ -3,8 +3,13 @@
 A price that is not known is unknown, never nothing: an offline model is free only where the file says so.
 """
 
+import contextlib
 import hashlib
+import json
 import logging
+import os
+import tempfile
+import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +24,8 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TieredPrices
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from literal_server.data_folder import sync
+from literal_server.errors import Refused
 from literal_server.plain_rows import PlainStep
 from literal_server.settings import ServerSettings, explain
 from literal_server.tables import Step
@@ -29,6 +36,8 @@ PRICES = "prices"
 MILLION = 1_000_000
 # Costs are added up in any order: rounding keeps the sum the same.
 DIGITS = 9
+MOST_ENTRIES = 1_000
+_HEAD = "# Dollars for a million tokens; the first entry that fits counts. The page Prices writes this file, too.\n"
 _MOST_CACHED = 10_000  # names of models: whoever records may invent them
 _LONGEST_NAME = 300
 
@@ -41,8 +50,8 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    provider: str = "*"
+    model: str = Field(min_length=1, max_length=300)
+    provider: str = Field(default="*", min_length=1, max_length=300)
     input: float = Field(ge=0, allow_inf_nan=False)
     output: float = Field(ge=0, allow_inf_nan=False)
 
@@ -64,6 +73,11 @@ class Price:
     source: str
     cost: Cost
 
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Dollars for a million tokens in and out, as in a call of a thousand: some models cost more in long ones."""
+        return tuple(round(1_000 * self.cost(*tokens), 6) for tokens in ((1_000, 0), (0, 1_000)))  # type: ignore[return-value] # two
+
 
 class Prices:
     """The prices as they are now. The file is read anew when it has changed, by `refresh`."""
@@ -74,6 +88,7 @@ class Prices:
         self._content: bytes | None = None
         self._entries: Sequence[Entry] = ()
         self._known: dict[tuple[str, str], Price | None] = {}
+        self._writing = threading.Lock()
         self.refresh()
 
     @property
@@ -81,6 +96,49 @@ class Prices:
         """Says whether prices may have changed: a digest of the file and the version of the list."""
         own = repr(self._entries).encode()
         return hashlib.sha256(own + genai_prices.__version__.encode()).hexdigest()
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The entries of the file, of which the first that fits counts."""
+        return self._entries
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry into the file, in the place of the one with the same patterns, else before all others.
+
+        Blocks: call it in a thread. Raises Refused as `remove` does.
+        """
+        with self._writing:
+            entries = [entry if _is_same(one, entry.model, entry.provider) else one for one in self._current()]
+            self._write(entries if entry in entries else [entry, *entries])
+
+    def remove(self, model: str, provider: str) -> None:
+        """Take the entry with these patterns out of the file. Blocks: call it in a thread.
+
+        Raises Refused while the file has a mistake: nothing of what somebody wrote into it is to be lost.
+        """
+        with self._writing:
+            self._write([one for one in self._current() if not _is_same(one, model, provider)])
+
+    def _current(self) -> Sequence[Entry]:
+        self.refresh()
+        if self.mistake is not None:
+            raise Refused(f"{self.path.name} has a mistake, which has to be mended in the file first: {self.mistake}")
+        return self._entries
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        if len(entries) > MOST_ENTRIES:
+            raise Refused(f"{self.path.name} has at most {MOST_ENTRIES:,} entries.")
+        if self.path.exists() and not (self._content or b"").startswith(_HEAD.encode()):
+            # A person wrote it, perhaps with remarks, which are not written again.
+            with contextlib.suppress(FileExistsError):
+                os.link(self.path, self.path.with_name(f"{self.path.name}.before"))
+        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, prefix=".draft-", delete=False) as draft:
+            draft.write(_HEAD + "".join(map(_as_toml, entries)))
+            draft.flush()
+            os.fsync(draft.fileno())
+        os.replace(draft.name, self.path)
+        sync(self.path.parent)
+        self.refresh()
 
     def refresh(self) -> None:
         """Read the file, if it has changed. One with a mistake changes nothing; `mistake` says what is wrong."""
@@ -137,6 +195,17 @@ def lay_cost(info: Mapping[Any, Any], step: Step | PlainStep) -> None:
     prices: Prices | None = info.get(PRICES)
     if prices is not None and step.generation is not None:
         step.cost = prices.cost(step.model, step.provider, step.input_tokens, step.output_tokens)
+
+
+def _is_same(entry: Entry, model: str, provider: str) -> bool:
+    return (entry.model, entry.provider) == (model, provider)
+
+
+def _as_toml(entry: Entry) -> str:
+    # A text of printable characters is written alike in JSON and TOML.
+    fields = {"model": json.dumps(entry.model, ensure_ascii=False), "input": entry.input, "output": entry.output}
+    provider = {} if entry.provider == "*" else {"provider": json.dumps(entry.provider, ensure_ascii=False)}
+    return "\n[[price]]\n" + "".join(f"{name} = {value}\n" for name, value in (fields | provider).items())
 
 
 def _by_rates(dollars_in: float, dollars_out: float) -> Cost:

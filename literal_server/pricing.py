@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, tuple_, update
@@ -16,6 +17,9 @@ from literal_server.tables import AppliedPrices, Step, Thread
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0
+RECENT_CALLS = 20_000
+"""The latest model calls among which the models that are in use are looked for."""
+MOST_MODELS = 200
 # Model calls in one turn of the writer: a few milliseconds.
 _AT_ONCE = 100
 _AS_IT_IS = {"synchronize_session": False}  # no rows are held in these sessions
@@ -72,6 +76,31 @@ async def _price_some(
     found = (await session.execute(calls.where(tuple_(*order) > tuple_(*after)).order_by(*order).limit(_AT_ONCE))).all()
     await _lay(session, prices, found)
     return tuple(found[-1][:3]) if len(found) == _AT_ONCE else None  # type: ignore[return-value] # of three columns
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A model that was called lately, and how often."""
+
+    model: str
+    provider: str
+    calls: int
+
+
+async def models_called(session: AsyncSession, project: str) -> list[Called]:
+    """Answer the models of the latest calls, those without a price first, then by how often they were called."""
+    here = (Step.project_id == project, Step.generation.is_not(None), Step.deleted_at.is_(None))
+    latest = (
+        select(Step.model, Step.provider, Step.cost)
+        .where(*here, Step.model.is_not(None), Step.model != "")
+        .order_by(Step.created_at.desc(), Step.id.desc())
+        .limit(RECENT_CALLS)
+        .subquery()
+    )
+    provider, calls = func.coalesce(latest.c.provider, "").label("provider"), func.count().label("calls")
+    order = ((func.count(latest.c.cost) == 0).desc(), calls.desc(), latest.c.model, provider)
+    found = select(latest.c.model, provider, calls).group_by(latest.c.model, provider).order_by(*order)
+    return [Called(*row) for row in await session.execute(found.limit(MOST_MODELS))]
 
 
 async def _lay(session: AsyncSession, prices: Prices, found: Sequence[Any]) -> None:

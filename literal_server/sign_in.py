@@ -34,7 +34,7 @@ class _Known:
 
     name: str
     hash: str
-    sees_all: bool
+    role: str
 
     @property
     def stamp(self) -> str:
@@ -53,7 +53,7 @@ class SignIn:
         self.sign_in = f"{mounted_at.rstrip('/')}/sign-in"
         # The same salt at each start, so that sessions outlive a restart; the secret is the server's own.
         salt = hashlib.blake2b(name.encode(), key=secret[:64], digest_size=16).digest()
-        self._fixed = _Known(name, users.hash_of_settings(password, salt), sees_all=True) if password else None
+        self._fixed = _Known(name, users.hash_of_settings(password, salt), "admin") if password else None
         self._nobody = users.hash_of_settings(secrets.token_hex(), secrets.token_bytes(16))
         self._turns = asyncio.Semaphore(_HASHES_AT_ONCE)
         self._attempts = FixedWindowRateLimiter(MemoryStorage())
@@ -71,7 +71,7 @@ class SignIn:
             known = await self._find(session, kept.name)
         if known is None or not secrets.compare_digest(known.stamp, kept.stamp):
             return None
-        return Visitor(known.name, known.sees_all, signed_in=True)
+        return Visitor(known.name, known.role != "user", signed_in=True, is_admin=known.role == "admin")
 
     async def open(self, database: Database, name: str, password: str, peer: str) -> str | None:
         """Answer the token of a new session, None where name or password is wrong. Raises TooManyAttempts."""
@@ -108,7 +108,7 @@ class SignIn:
         if self._fixed and name == self._fixed.name:
             return self._fixed
         user = await session.get(User, name)
-        return _Known(user.name, user.hash, user.role != "user") if user is not None else None
+        return _Known(user.name, user.hash, user.role) if user is not None else None
 
 
 def _digest(text: str) -> str:

@@ -140,7 +140,7 @@ async def test_threads_add_up_their_costs(wire: Wire, http: httpx.AsyncClient, s
     assert f"≥ {text.dollars(one)}" in page
     assert ">unknown</td>" in page
     step = (await http.get(f"/projects/{server.state.api.project}/logs/threads/unknown")).text
-    assert "<dt>Cost</dt><dd>unknown</dd>" in step
+    assert "<dt>Cost</dt><dd>unknown" in step
     await wire.send(gql.DELETE_STEP, {"id": "d"})
     assert await totals(server, "both") == (one, 0)
 
