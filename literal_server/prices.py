@@ -76,7 +76,7 @@ class Price:
     @property
     def rates(self) -> tuple[float, float]:
         """Dollars for a million tokens in and out, as in a call of a thousand: some models cost more in long ones."""
-        return tuple(round(1_000 * self.cost(*tokens), 6) for tokens in ((1_000, 0), (0, 1_000)))  # type: ignore[return-value] # two
+        return round(1_000 * self.cost(1_000, 0), 6), round(1_000 * self.cost(0, 1_000), 6)
 
 
 class Prices:

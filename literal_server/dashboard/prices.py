@@ -57,9 +57,7 @@ def _entry(form: Mapping[str, str]) -> Entry:
     try:
         return Entry.model_validate(typed | {"provider": typed["provider"] or "*"})
     except ValidationError as error:
-        told = [
-            f"{one['loc'][0]}: {one['msg'].replace('Input', 'it').replace('String', 'it')}" for one in error.errors()
-        ]
+        told = [f"{one['loc'][0]}: {one['msg']}" for one in error.errors()]
         raise Refused(f"This is no price. {'; '.join(told)}.") from None
 
 
