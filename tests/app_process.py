@@ -1,13 +1,15 @@
 """The real app as a process of its own, in an environment with no developer's settings in it."""
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +17,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PORTS_A_WORKER = 2_000
 SCRUBBED = (
     "OPENAI_",
     "LITERAL_",
@@ -55,11 +58,23 @@ def clean_environment() -> dict[str, str]:
     }
 
 
+def _ports() -> Iterator[int]:
+    """Give ports in turn: below those that the system gives to connections, and for each test process others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + worker * PORTS_A_WORKER, 10_000 + (worker + 1) * PORTS_A_WORKER)
+    return itertools.islice(itertools.cycle(ports), random.SystemRandom().randrange(PORTS_A_WORKER), None)
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of this machine that nobody listens on now, and that is given to nobody else for long."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports go round for ever")
 
 
 class Running(Protocol):

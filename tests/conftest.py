@@ -9,6 +9,17 @@ import pytest
 from tests.app_process import AppProcess, clean_environment
 from tests.preloaded import Preloaded
 
+SLOW_FILES = ("tests/browser/", "tests/test_kills.py", "tests/test_watch.py", "tests/test_turns.py", "tests/clients/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that take long, so that no worker has much left to do when the others have ended."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, name in enumerate(SLOW_FILES) if item.nodeid.startswith(name)), len(SLOW_FILES))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:

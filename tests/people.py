@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from logins import PasswordFile, new_login
-from tests.app_process import AppProcess
+from tests.app_process import AppProcess, Launch
 from tests.chat_client import ChatTab
 
 REVIEWERS = ("rev",)
@@ -28,10 +28,10 @@ def let_in(data: Path, *names: str) -> PasswordFile:
     return file
 
 
-def start_with(data: Path, *names: str, **settings: str) -> AppProcess:
+def start_with(launch: Launch, data: Path, *names: str, **settings: str) -> AppProcess:
     """Start the app with a password file that holds these people."""
     let_in(data, *names)
-    return AppProcess(data, settings={"PROCESS_API_KEY": KEY, **settings}).start()
+    return AppProcess(data, settings={"PROCESS_API_KEY": KEY, **settings}, launch=launch).start()
 
 
 @contextmanager

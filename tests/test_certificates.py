@@ -11,6 +11,7 @@ import pytest
 
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
+from tests.preloaded import Preloaded
 from tests.server_process import KEY, ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -52,9 +53,11 @@ async def test_a_thread_is_complete_over_a_restart(start_app: Callable[..., AppP
     assert [writer["clockBehindSeconds"] for writer in found["writers"]] == [None] * 3
 
 
-async def test_what_a_full_outbox_refused_is_missing(start_app: Callable[..., AppProcess], tmp_path: Path) -> None:
+async def test_what_a_full_outbox_refused_is_missing(
+    start_app: Callable[..., AppProcess], tmp_path: Path, preloaded: Preloaded
+) -> None:
     """The server is away, the outbox is full, the app is killed: afterwards the certificate counts what was refused."""
-    server = await asyncio.to_thread(ServerProcess(tmp_path / "server").start)
+    server = await asyncio.to_thread(ServerProcess(tmp_path / "server", preloaded.launch).start)
     app = await asyncio.to_thread(
         start_app, LITERAL_API_URL=server.url, LITERAL_API_KEY=KEY, OUTBOX_LIMIT_BYTES="30000"
     )

@@ -15,6 +15,7 @@ from chat.routes import OPEN, SHUT, SIGNED_IN
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
 from tests.people import signed_in, start_with, tab_of
+from tests.preloaded import Preloaded
 from tests.test_guard_everywhere import chainlits_routes
 
 pytestmark = pytest.mark.anyio
@@ -66,8 +67,8 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    app = start_with(tmp_path_factory.mktemp("isolation") / "data", "ada", "bob")
+def people(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[AppProcess]:
+    app = start_with(preloaded.launch, tmp_path_factory.mktemp("isolation") / "data", "ada", "bob")
     yield app
     app.stop()
 

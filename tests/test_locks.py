@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.app_process import AppProcess
+from tests.preloaded import Preloaded
 
 LOCKS = {
     "CHAT_USER": "ada",
@@ -18,9 +19,9 @@ QUESTION = {"message_history": [{"role": "user", "content": "What is 2 + 3?"}]}
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+def locked(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[AppProcess]:
     """The app with every lock set, behind a public address."""
-    app = AppProcess(Path(tmp_path_factory.mktemp("locked")) / "data", settings=LOCKS).start()
+    app = AppProcess(Path(tmp_path_factory.mktemp("locked")) / "data", settings=LOCKS, launch=preloaded.launch).start()
     yield app
     app.stop()
 

@@ -19,6 +19,7 @@ from recording.client import UnreachableError
 from tests.app_process import AppProcess
 from tests.chat_client import ChatTab
 from tests.people import KEY, let_in, start_with, tab_of
+from tests.preloaded import Preloaded
 from tests.test_chat import recorded
 
 pytestmark = pytest.mark.anyio
@@ -28,9 +29,11 @@ def question(text: str) -> dict[str, Any]:
     return {"message_history": [{"role": "user", "content": text}], "thread_id": "t"}
 
 
-async def test_the_pace_of_a_person_counts_all_tabs(tmp_path: Path) -> None:
+async def test_the_pace_of_a_person_counts_all_tabs(tmp_path: Path, preloaded: Preloaded) -> None:
     """The question too many is refused with the time to wait, in whichever tab; it is recorded, and others go on."""
-    app = start_with(tmp_path / "data", "ada", "bob", QUESTIONS_PER_MINUTE="2", QUESTION_MAX_CHARACTERS="50")
+    app = start_with(
+        preloaded.launch, tmp_path / "data", "ada", "bob", QUESTIONS_PER_MINUTE="2", QUESTION_MAX_CHARACTERS="50"
+    )
     async with tab_of(app, "ada") as first, tab_of(app, "ada") as second, tab_of(app, "bob") as other:
         await first.ask("What is 2 + 3?")
         await second.ask("What is 3 + 4?")
@@ -55,9 +58,9 @@ async def test_the_pace_of_a_person_counts_all_tabs(tmp_path: Path) -> None:
     assert "50 at most" in too_long.json()["error"]
 
 
-async def test_a_changed_password_cuts_open_tabs_off(tmp_path: Path) -> None:
+async def test_a_changed_password_cuts_open_tabs_off(tmp_path: Path, preloaded: Preloaded) -> None:
     """A tab that is open under an old password is disconnected by itself; somebody else's stays."""
-    app = start_with(tmp_path / "data", "ada", "bob")
+    app = start_with(preloaded.launch, tmp_path / "data", "ada", "bob")
     file = let_in(app.data)
     async with tab_of(app, "ada") as ada, tab_of(app, "bob") as bob:
         with file.change() as logins:

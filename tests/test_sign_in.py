@@ -11,15 +11,16 @@ from chat.sign_in import TRIES_PER_NAME
 from logins import PasswordFile, new_login
 from tests.app_process import AppProcess
 from tests.people import let_in, password_of, signed_in, start_with, tab_of
+from tests.preloaded import Preloaded
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-def app_with_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
+def app_with_people(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Iterator[AppProcess]:
     """The app with a password file of three."""
     data = tmp_path_factory.mktemp("people") / "data"
-    process = start_with(data, "ada", "bob", "rev")
+    process = start_with(preloaded.launch, data, "ada", "bob", "rev")
     yield process
     process.stop()
 
@@ -104,14 +105,14 @@ def test_a_change_ends_the_sessions(app_with_people: AppProcess) -> None:
         assert bob.get("/user").status_code == 200
 
 
-async def test_a_session_of_the_machine_ends_with_the_first_passwords(tmp_path: Path) -> None:
+async def test_a_session_of_the_machine_ends_with_the_first_passwords(tmp_path: Path, preloaded: Preloaded) -> None:
     """Who was signed in by itself is not any more once the app starts with a password file, not even by that name."""
-    app = AppProcess(tmp_path / "data").start()
+    app = AppProcess(tmp_path / "data", launch=preloaded.launch).start()
     with httpx.Client(base_url=app.url) as http:
         http.post("/auth/header").raise_for_status()
         token = http.cookies["access_token"]
     app.stop()
-    app = start_with(tmp_path / "data", "ada", "local")
+    app = start_with(preloaded.launch, tmp_path / "data", "ada", "local")
     status = httpx.get(f"{app.url}/user", cookies={"access_token": token}).status_code
     app.stop()
 

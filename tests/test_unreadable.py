@@ -9,6 +9,7 @@ from literalai.api import LiteralAPI
 
 from tests.app_process import AppProcess, wait_until
 from tests.chat_client import ChatTab
+from tests.preloaded import Preloaded
 from tests.server_process import KEY, ServerProcess
 
 pytestmark = pytest.mark.anyio
@@ -22,10 +23,10 @@ class LetInTab(ChatTab):
 
 
 async def test_a_question_on_a_thread_that_cannot_be_read_is_refused_and_kept(
-    start_app: Callable[..., AppProcess], tmp_path: Path
+    start_app: Callable[..., AppProcess], tmp_path: Path, preloaded: Preloaded
 ) -> None:
     """The server goes away between connecting and asking: the person is told, the question is recorded as refused."""
-    server = await asyncio.to_thread(ServerProcess(tmp_path / "server").start)
+    server = await asyncio.to_thread(ServerProcess(tmp_path / "server", preloaded.launch).start)
     settings = {"LITERAL_API_URL": server.url, "LITERAL_API_KEY": KEY}
     api = LiteralAPI(api_key=KEY, url=server.url)
     try:

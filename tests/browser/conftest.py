@@ -1,13 +1,14 @@
 """A real browser for the tests, in which no request may leave this machine and no script may fail."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, WebSocketRoute, expect, sync_playwright
 
+from tests.app_process import AppProcess
 from tests.browser.chromium import NONE_FOUND, find_chromium
 
 FLAGS = (
@@ -23,6 +24,33 @@ FLAGS = (
 
 Launch = Callable[[], Browser]
 OpenContext = Callable[..., BrowserContext]
+CONTEXTS = pytest.StashKey[list[BrowserContext]]()
+"""Where a test keeps the contexts that it has opened, for the report if it fails."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failed test's report what its pages showed and its apps logged: in CI that is all there is to read."""
+    report = yield
+    if call.when == "call" and report.failed:
+        pages = [page for context in item.stash.get(CONTEXTS, []) for page in context.pages]
+        report.sections += [(f"Page {page.url}", what_is_shown(page)) for page in pages]
+        apps = [app for app in item.funcargs.values() if isinstance(app, AppProcess)]
+        report.sections += [(f"Log of {app.url}", app.text()[-3000:]) for app in apps]
+    return report
+
+
+def what_is_shown(page: Page) -> str:
+    """Return the beginning of a page's text, what was typed into its fields, its console and its script errors."""
+    try:
+        text = page.locator("body").inner_text(timeout=2000)[:3000]
+        typed = page.evaluate("[...document.querySelectorAll('input, textarea')].map(field => field.value)")
+        console = [f"{message.type}: {message.text[:500]}" for message in page.console_messages()]
+        return "\n".join([text, f"Fields: {typed}", "Console:", *console, *map(str, page.page_errors())])
+    except Error as error:  # a page that hangs must not hide why the test failed
+        return f"cannot be read: {error}"
 
 
 @pytest.fixture(scope="package")  # not "session": while Playwright's loop is open, no other test could run one
@@ -38,13 +66,20 @@ def chromium() -> Iterator[Launch]:
 
 
 @pytest.fixture
-def open_context(chromium: Launch) -> Iterator[OpenContext]:
+def open_context(request: pytest.FixtureRequest, chromium: Launch) -> Iterator[OpenContext]:
     """Open browser contexts (arguments as for `Browser.new_context`), each a browser of its own to the app.
 
     At the test's end it fails for every request that tried to leave the machine and every script error of its pages.
     """
+    opened = request.node.stash[CONTEXTS] = []
+
     with watched_browser(chromium) as (open_one, faults):
-        yield open_one
+
+        def open_and_keep(**options: object) -> BrowserContext:
+            opened.append(open_one(**options))
+            return opened[-1]
+
+        yield open_and_keep
     assert not faults, "\n".join(faults)
 
 

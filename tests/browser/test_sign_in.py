@@ -10,11 +10,12 @@ from playwright.sync_api import Page, expect
 from tests.app_process import AppProcess
 from tests.browser.test_chat import answers, ask
 from tests.people import password_of, start_with
+from tests.preloaded import Preloaded
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Iterator[AppProcess]:
-    app = start_with(tmp_path / "data", "ada")
+def people(tmp_path: Path, preloaded: Preloaded) -> Iterator[AppProcess]:
+    app = start_with(preloaded.launch, tmp_path / "data", "ada")
     yield app
     app.stop()
 

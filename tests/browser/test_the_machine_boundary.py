@@ -6,8 +6,9 @@ from threading import Thread
 from urllib.parse import unquote
 
 import pytest
+from playwright.sync_api import Page
 
-from tests.browser.conftest import Launch, watched_browser
+from tests.browser.conftest import Launch, watched_browser, what_is_shown
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -54,3 +55,13 @@ def test_a_fault_is_noted(chromium: Launch, echo: str, html: str, fault: str | N
 
     assert len(faults) == (fault is not None)
     assert (fault or "") in "".join(faults)
+
+
+def test_a_failed_test_tells_what_its_page_showed(page: Page) -> None:
+    """The text, what stands in a field, and what the console said, for the report."""
+    page.set_content("<p>Hello</p><input value='half a que'>")
+    page.evaluate("console.warn('beware')")
+
+    told = what_is_shown(page)
+
+    assert all(part in told for part in ("Hello", "half a que", "warning: beware")), told
