@@ -19,9 +19,9 @@ test-clients: ## Try every client of Literal AI against the server, in throw-awa
 	@scripts/setup dev
 	@.venv/bin/python -m tests.clients $(ARGS)
 
-test-kills: ## Kill app and server 1,000 times at random moments of many turns: hours (KILLS=n)
+test-kills: ## Kill app and server 1,000 times at random moments of many turns, four pairs at once (KILLS=n, JOBS=n)
 	@scripts/setup dev
-	@TEST_KILLS=$(or $(KILLS),1000) .venv/bin/python -m pytest tests/test_kills.py -s $(ARGS)
+	@TEST_KILLS=$(or $(KILLS),1000) TEST_JOBS=$(or $(JOBS),4) .venv/bin/python -m pytest tests/test_kills.py -s $(ARGS)
 
 bench: ## Measure beside others, and write bench/RESULTS.md (ARGS="ingestion --no-peers"; --quick only proves that it runs)
 	@scripts/setup dev

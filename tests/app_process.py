@@ -1,6 +1,7 @@
 """The real app as a process of its own, in an environment with no developer's settings in it."""
 
 import contextlib
+import http.client
 import itertools
 import os
 import random
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,9 +167,16 @@ class AppProcess:
         assert self._process is not None
         if self._process.poll() is not None:
             pytest.fail(f"The app ended with code {self._process.returncode}:\n{self.text()}")
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        return False
+        return is_healthy(self.port)
+
+
+def is_healthy(port: int) -> bool:
+    """Tell whether what listens on a port says that it is well. Not by httpx, whose every client reads all CAs anew."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    return False
 
 
 def children(pid: int) -> list[int]:

@@ -7,10 +7,9 @@ import random
 import signal
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.app_process import ROOT, Launch, Running, clean_environment, free_port, launch, wait_until
+from tests.app_process import ROOT, Launch, Running, clean_environment, free_port, is_healthy, launch, wait_until
 
 KEY = "key-of-the-tests"
 
@@ -51,9 +50,7 @@ class ServerProcess:
         assert self._process is not None
         if self._process.poll() is not None:
             pytest.fail(f"The server ended with code {self._process.returncode}:\n{self.log.read_text()}")
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        return False
+        return is_healthy(self.port)
 
 
 class Relay:

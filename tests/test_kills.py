@@ -2,7 +2,8 @@
 
 In the end every thread's certificate says that nothing is missing.
 
-A handful by default; `make test-kills` is the long run (TEST_KILLS=1000). A failure names its seed (TEST_SEED).
+A handful by default; `make test-kills` is the long run (TEST_KILLS=1000), which tortures several apps at once
+(TEST_JOBS=4), each by a seed of its own. A failure names the seed: TEST_SEED=n TEST_JOBS=1 does the same again.
 """
 
 import asyncio
@@ -14,7 +15,10 @@ import signal
 import sqlite3
 import time
 import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,60 +26,86 @@ import aiohttp
 import httpx
 import pytest
 import socketio
-from literalai.api import LiteralAPI
 from literalai.observability.thread import Thread
 
+from recording.client import LiteralAPI
 from recording.history import apart
 from recording.outbox_store import FILE_NAME
-from tests.app_process import AppProcess, wait_until
+from tests.app_process import AppProcess, Launch, wait_until
 from tests.chat_client import ChatTab
 from tests.preloaded import Preloaded
 from tests.server_process import KEY, Relay, ServerProcess
 
 pytestmark = pytest.mark.anyio
 
-KILLS = int(os.environ.get("TEST_KILLS", "3"))
+KILLS = int(os.environ.get("TEST_KILLS", "4"))
+JOBS = int(os.environ.get("TEST_JOBS", "1"))
+EMBEDDED = max(1, KILLS // 4)  # of the kills, those of an app with its server inside it
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.SystemRandom().randint(1, 10**9)
 TURNS_A_ROUND = 10
 TABS_A_ROUND = 2
-LONGEST_ROUND_SECONDS = 1.2
+LONGEST_ROUND_SECONDS = 1.0
 QUESTIONS = ("What's the weather in San Francisco and Paris?", "What is 2 + 3?", "Hello!")
 QUICK = {"OFFLINE_FIRST_TOKEN_SECONDS": "0.03", "OFFLINE_TOKEN_SECONDS": "0.01"}
+TARGETS = ("app", "server", "both")
 ENDS = {"answered", "limit", "failed", "cancelled", "interrupted"}
 
 
 @dataclass
 class Ledger:
-    """What those who asked know: the threads they used, the answers they got, the steps they saw."""
+    """What those who asked one app know: the threads they used, the answers they got, the steps they saw.
 
+    All that happens by chance comes from `chance`, which is `seed`'s. `http` opens a connection for each request.
+    """
+
+    seed: int
+    http: httpx.AsyncClient
+    kills: Counter[str] = field(default_factory=Counter)
     asked: set[str] = field(default_factory=set)
     answered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     seen: dict[str, set[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)  # noqa: S311 - to be repeated
 
-async def post(app: AppProcess, chance: random.Random, ledger: Ledger) -> None:
+
+@dataclass
+class Figures:
+    """What a run of kills has come to; that of several is their sum."""
+
+    kills: Counter[str]
+    turns: Counter[str]
+    cuts: int = 0
+
+    def __add__(self, other: "Figures") -> "Figures":
+        return Figures(self.kills + other.kills, self.turns + other.turns, self.cuts + other.cuts)
+
+
+Job = Callable[[Ledger, Path, int], Awaitable[Figures]]
+
+
+async def post(app: AppProcess, ledger: Ledger) -> None:
     """Ask over HTTP in a thread of its own, and note the answer if one comes."""
-    thread_id = str(uuid.UUID(int=chance.getrandbits(128)))
+    thread_id = str(uuid.UUID(int=ledger.chance.getrandbits(128)))
     ledger.asked.add(thread_id)
-    question = {"role": "user", "content": chance.choice(QUESTIONS)}
+    question = {"role": "user", "content": ledger.chance.choice(QUESTIONS)}
     body = {"message_history": [question], "thread_id": thread_id}
     try:
-        async with httpx.AsyncClient(timeout=60) as http:
-            response = await http.post(f"{app.url}/process/", json=body)
+        response = await ledger.http.post(f"{app.url}/process/", json=body)
     except httpx.TransportError:
         return
     assert response.status_code == 200, response.text
     ledger.answered[thread_id] = response.json()["message_history"][1:]
 
 
-async def chat(app: AppProcess, chance: random.Random, ledger: Ledger, connected: asyncio.Event) -> None:
+async def chat(app: AppProcess, ledger: Ledger, connected: asyncio.Event) -> None:
     """Ask in a chat tab, and note which steps of the answer it has shown when the answer or the connection ends."""
     tab, gone = ChatTab(app.url), asyncio.Event()
     tab._socket.on("disconnect", lambda *_reason: gone.set())
     try:
         async with tab:
             connected.set()
-            ends = [asyncio.create_task(tab.ask(chance.choice(QUESTIONS))), asyncio.create_task(gone.wait())]
+            ends = [asyncio.create_task(tab.ask(ledger.chance.choice(QUESTIONS))), asyncio.create_task(gone.wait())]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             for end in ends:
                 end.cancel()
@@ -90,14 +120,14 @@ async def chat(app: AppProcess, chance: random.Random, ledger: Ledger, connected
             ledger.seen.setdefault(step["threadId"], set()).add(step["id"])
 
 
-async def one_round(app: AppProcess, chance: random.Random, ledger: Ledger) -> list["asyncio.Task[None]"]:
+async def one_round(app: AppProcess, ledger: Ledger) -> list["asyncio.Task[None]"]:
     """Let many ask at once, and come back at a random moment after the first turn has begun."""
     connected = [asyncio.Event() for _ in range(TABS_A_ROUND)]
-    asking = [asyncio.create_task(chat(app, chance, ledger, event)) for event in connected]
+    asking = [asyncio.create_task(chat(app, ledger, event)) for event in connected]
     await asyncio.gather(*(event.wait() for event in connected))
-    asking += [asyncio.create_task(post(app, chance, ledger)) for _ in range(TURNS_A_ROUND)]
+    asking += [asyncio.create_task(post(app, ledger)) for _ in range(TURNS_A_ROUND)]
     await asyncio.to_thread(wait_until, lambda: begun(app), 60, lambda: f"No turn begins:\n{app.text()[-3000:]}")
-    await asyncio.sleep(chance.uniform(0, LONGEST_ROUND_SECONDS))
+    await asyncio.sleep(ledger.chance.uniform(0, LONGEST_ROUND_SECONDS))
     return asking
 
 
@@ -115,81 +145,109 @@ def health(app: AppProcess) -> dict[str, Any]:
 
 def all_sent(app: AppProcess) -> None:
     """Wait until the server has all that was recorded, and that nothing was refused."""
-    wait_until(lambda: health(app)["waiting"] == 0, 120, lambda: f"seed {SEED}: {health(app)}\n{app.text()[-3000:]}")
+    wait_until(lambda: health(app)["waiting"] == 0, 120, lambda: f"{health(app)}\n{app.text()[-3000:]}")
     figures = health(app)
-    assert (figures["set_aside"], figures["refused"]) == (0, 0), f"seed {SEED}: {app.text()[-3000:]}"
+    assert (figures["set_aside"], figures["refused"]) == (0, 0), app.text()[-3000:]
 
 
-def check(api: LiteralAPI, ledger: Ledger) -> dict[str, int]:
+async def check(url: str, key: str, ledger: Ledger) -> Counter[str]:
     """Check each thread of the ledger against the record, and count how the turns ended."""
-    counts = dict.fromkeys(ENDS, 0) | {"not begun": 0}
+    counts = Counter(dict.fromkeys(ENDS, 0))
+    api = LiteralAPI(url, key)
     for thread_id in sorted(ledger.asked | ledger.seen.keys()):
-        thread = api.get_thread(thread_id) or api.get_thread(apart("local", thread_id))  # while the server was away
-        about = f"seed {SEED}, thread {thread_id}"
+        # A turn whose thread could not be looked up, with the server away, was recorded in one of its own.
+        thread = await api.get_thread(thread_id) or await api.get_thread(apart("local", thread_id))
         if thread is None or not thread.steps:
-            assert thread_id not in ledger.answered, about
-            assert not ledger.seen.get(thread_id), about
+            assert thread_id not in ledger.answered, thread_id
+            assert not ledger.seen.get(thread_id), thread_id
             counts["not begun"] += 1
             continue
-        counts[check_thread(thread_id, thread, ledger, about)] += 1
-        check_certificate(api, thread.id, about)
+        counts[check_thread(thread_id, thread, ledger)] += 1
+        await check_certificate(ledger.http, url, key, thread.id)
+    await api.close()
     return counts
 
 
-def check_certificate(api: LiteralAPI, thread_id: str, about: str) -> None:
+async def check_certificate(http: httpx.AsyncClient, url: str, key: str, thread_id: str) -> None:
     """Check that the server itself knows that all has arrived which any writer has put in the thread."""
-    address = f"{api.url}/api/verbatim/threads/{thread_id}/certificate"
-    certificate = httpx.get(address, headers={"x-api-key": api.api_key or ""}, timeout=30).json()
-    assert (certificate["state"], certificate["unstampedSteps"]) == ("complete", 0), f"{about}: {certificate}"
+    address = f"{url}/api/verbatim/threads/{thread_id}/certificate"
+    certificate = (await http.get(address, headers={"x-api-key": key})).json()
+    assert (certificate["state"], certificate["unstampedSteps"]) == ("complete", 0), f"{thread_id}: {certificate}"
 
 
-def check_thread(asked: str, thread: Thread, ledger: Ledger, about: str) -> str:
+def check_thread(asked: str, thread: Thread, ledger: Ledger) -> str:
     """Check one thread: one run, ended, nothing open, and what was answered or seen stands there whole."""
     steps = thread.steps or []
     runs = [step for step in steps if step.type == "run"]
-    assert len(runs) == 1, about
-    assert [step.name for step in steps if not step.end_time] == [], about
-    assert ledger.seen.get(asked, set()) <= {step.id for step in steps}, about
+    assert len(runs) == 1, asked
+    assert [step.name for step in steps if not step.end_time] == [], asked
+    assert ledger.seen.get(asked, set()) <= {step.id for step in steps}, asked
     outcome = str((runs[0].metadata or {}).get("outcome"))
-    assert outcome in ENDS, about
+    assert outcome in ENDS, asked
     told = ledger.answered.get(asked)
     if told is None:
         return outcome
-    assert outcome == "answered", about
-    assert (runs[0].output or {})["messages"] == told, about
+    assert outcome == "answered", asked
+    assert (runs[0].output or {})["messages"] == told, asked
     shown = [step.output["content"] for step in steps if step.type == "assistant_message" and step.output]
     assert shown == [message["content"] for message in told if message["role"] == "assistant" and message["content"]]
     kinds = [step.type for step in steps if step.type in ("llm", "tool")]
     results = [message for message in told if message["role"] == "tool"]
-    assert (kinds.count("llm"), kinds.count("tool")) == (len(told) - len(results), len(results)), about
+    assert (kinds.count("llm"), kinds.count("tool")) == (len(told) - len(results), len(results)), asked
     return outcome
 
 
-def note(what: str, kills: dict[str, int], counts: dict[str, int], began: float, **more: int) -> None:
+async def at_once(job: Job, folder: Path, kills: int) -> Figures:
+    """Do a job with several apps at once, each in a folder of its own and by a seed of its own; sum up the figures."""
+
+    async def one(number: int) -> Figures:
+        seed, share = SEED + number, kills // JOBS + (number < kills % JOBS)
+        (folder / str(number)).mkdir()
+        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as http:
+            try:
+                return await job(Ledger(seed, http), folder / str(number), share)
+            except BaseException as error:
+                error.add_note(f"TEST_SEED={seed} TEST_JOBS=1, and {share} kills of this kind, do the same again")
+                raise
+
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(one(number)) for number in range(min(JOBS, kills))]
+    return sum((task.result() for task in running), Figures(Counter(), Counter()))
+
+
+def note(what: str, figures: Figures, began: float) -> None:
     """Print the figures of a run, which stand in a long run's log."""
     seconds = round(time.monotonic() - began)
-    print(json.dumps({"test": what, "seed": SEED, "kills": kills, "turns": counts, "seconds": seconds, **more}))
+    found = {"kills": dict(figures.kills), "cuts": figures.cuts, "turns": dict(figures.turns), "seconds": seconds}
+    print(json.dumps({"test": what, "seed": SEED, "jobs": JOBS, **found}))
 
 
-async def test_app_and_server_are_killed_and_the_network_is_cut(tmp_path: Path, preloaded: Preloaded) -> None:
-    """App, server or both end by SIGKILL at random moments, connections are cut: nothing is lost or stored twice."""
-    chance, ledger, began = random.Random(SEED), Ledger(), time.monotonic()  # noqa: S311 - to be repeated
-    server = ServerProcess(tmp_path / "server", preloaded.launch)
+@pytest.fixture(scope="module")
+def sums() -> Iterator[list[Figures]]:
+    """The figures of this run, which are printed as one line in the end."""
+    figures, began = list[Figures](), time.monotonic()
+    yield figures
+    note("all", sum(figures, Figures(Counter(), Counter())), began)
+
+
+async def killed_with_a_server(ledger: Ledger, folder: Path, kills: int, launch: Launch) -> Figures:
+    """Kill an app, its server or both again and again, and check then what is recorded."""
+    chance = ledger.chance
+    server = ServerProcess(folder / "server", launch)
     await asyncio.to_thread(server.start)
     relay = await Relay(server.port, chance).start()
     settings = {"LITERAL_API_URL": relay.url, "LITERAL_API_KEY": KEY, **QUICK}
-    app = AppProcess(tmp_path / "app", settings=settings, launch=preloaded.launch)
+    app = AppProcess(folder / "app", settings=settings, launch=launch)
     await asyncio.to_thread(app.start)
-    kills = {"app": 0, "server": 0, "both": 0}
     try:
-        for number in range(KILLS):
-            target = list(kills)[number] if number < len(kills) else chance.choice(list(kills))
+        for number in range(kills):
+            target = TARGETS[number] if number < len(TARGETS) else chance.choice(TARGETS)
             relay.cutting = chance.random() < 0.5 or number == 0
-            asking = await one_round(app, chance, ledger)
+            asking = await one_round(app, ledger)
             victims = [one for one, names in ((app, ("app", "both")), (server, ("server", "both"))) if target in names]
             for victim in victims:
                 await asyncio.to_thread(victim.stop, signal.SIGKILL)
-            kills[target] += 1
+            ledger.kills[target] += 1
             if target == "server":  # the turns end while it is away
                 await asyncio.gather(*asking)
             for victim in reversed(victims):
@@ -197,33 +255,49 @@ async def test_app_and_server_are_killed_and_the_network_is_cut(tmp_path: Path, 
             await asyncio.gather(*asking)
         relay.cutting = False
         await asyncio.to_thread(all_sent, app)
-        counts = await asyncio.to_thread(check, LiteralAPI(api_key=KEY, url=server.url), ledger)
+        return Figures(ledger.kills, await check(server.url, KEY, ledger), relay.cuts)
     finally:
         relay.close()
         await asyncio.to_thread(app.stop)
         await asyncio.to_thread(server.stop)
 
-    note("separate server", kills, counts, began, cuts=relay.cuts)
-    assert counts["answered"] > 0
-    assert counts["failed"] == counts["cancelled"] == 0
 
-
-async def test_the_app_with_its_own_server_is_killed(tmp_path: Path, preloaded: Preloaded) -> None:
+async def killed_as_one(ledger: Ledger, folder: Path, kills: int, launch: Launch) -> Figures:
     """The same with the server inside the app: both die at once, and both come back."""
-    chance, ledger, began = random.Random(SEED + 1), Ledger(), time.monotonic()  # noqa: S311 - to be repeated
-    app = AppProcess(tmp_path / "app", settings=QUICK, launch=preloaded.launch)
+    app = AppProcess(folder / "app", settings=QUICK, launch=launch)
     await asyncio.to_thread(app.start)
     try:
-        for _ in range(max(1, KILLS // 3)):
-            asking = await one_round(app, chance, ledger)
+        for _ in range(kills):
+            asking = await one_round(app, ledger)
             await asyncio.to_thread(app.stop, signal.SIGKILL)
+            ledger.kills["embedded"] += 1
             await asyncio.to_thread(app.start)
             await asyncio.gather(*asking)
         await asyncio.to_thread(all_sent, app)
         key = (app.data / "literal-api-key").read_text().strip()
-        counts = await asyncio.to_thread(check, LiteralAPI(api_key=key, url=f"{app.url}/literal"), ledger)
+        return Figures(ledger.kills, await check(f"{app.url}/literal", key, ledger))
     finally:
         await asyncio.to_thread(app.stop)
 
-    note("embedded server", {"app": max(1, KILLS // 3)}, counts, began)
-    assert counts["failed"] == counts["cancelled"] == 0
+
+async def test_app_and_server_are_killed_and_the_network_is_cut(
+    tmp_path: Path, preloaded: Preloaded, sums: list[Figures]
+) -> None:
+    """App, server or both end by SIGKILL at random moments, connections are cut: nothing is lost or stored twice."""
+    began = time.monotonic()
+    figures = await at_once(partial(killed_with_a_server, launch=preloaded.launch), tmp_path, KILLS - EMBEDDED)
+
+    sums.append(figures)
+    note("separate server", figures, began)
+    assert figures.turns["answered"] > 0
+    assert figures.turns["failed"] == figures.turns["cancelled"] == 0
+
+
+async def test_the_app_with_its_own_server_is_killed(tmp_path: Path, preloaded: Preloaded, sums: list[Figures]) -> None:
+    """The same with the server inside the app."""
+    began = time.monotonic()
+    figures = await at_once(partial(killed_as_one, launch=preloaded.launch), tmp_path, EMBEDDED)
+
+    sums.append(figures)
+    note("embedded server", figures, began)
+    assert figures.turns["failed"] == figures.turns["cancelled"] == 0

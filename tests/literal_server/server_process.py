@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.app_process import ROOT, free_port, wait_until
+from tests.app_process import ROOT, free_port, is_healthy, wait_until
 
 
 def run(data: Path, *arguments: str, given: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +69,4 @@ class ServerProcess:
     def _answers(self) -> bool:
         if self._process.poll() is not None:
             pytest.fail(f"The server ended with code {self._process.returncode}:\n{self.text()}")
-        try:
-            return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
+        return is_healthy(self.port)
