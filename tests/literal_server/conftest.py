@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from literal_server import db, files
 from literal_server.app import create_app
+from literal_server.auth import Authenticate
 from literal_server.db import Database
 from literal_server.guard import Guard
 from literal_server.settings import ServerSettings
@@ -52,8 +53,16 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIterator[Starlette]:
-    made = create_app(server_settings)
+def door() -> Authenticate | None:
+    """Who reads the pages; tests that need other visitors put their own in its place."""
+    return None
+
+
+@pytest.fixture
+async def server(
+    server_settings: ServerSettings, door: Authenticate | None, anyio_backend: str
+) -> AsyncIterator[Starlette]:
+    made = create_app(server_settings, door)
     async with made.router.lifespan_context(made):
         yield made
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -11,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from starlette.applications import Starlette
-from starlette.requests import Request
 
-from literal_server.app import create_app
-from literal_server.auth import Visitor
+from literal_server.auth import Authenticate
 from literal_server.db import Database
 from literal_server.exchange.markdown import fenced
-from literal_server.settings import ServerSettings
 from tests.literal_server.exchange_help import take_in
+from tests.literal_server.visitors import named_visitor
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
@@ -26,17 +23,9 @@ pytestmark = pytest.mark.anyio
 AT = "2025-01-01T00:00:0"
 
 
-async def door(request: Request) -> Visitor | None:
-    """Let everybody in: without a name for all threads, with one for the own."""
-    name = request.headers.get("x-who")
-    return Visitor(name or "rea", sees_all=name is None)
-
-
 @pytest.fixture
-async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIterator[Starlette]:
-    made = create_app(server_settings, door)
-    async with made.router.lifespan_context(made):
-        yield made
+def door() -> Authenticate:
+    return named_visitor
 
 
 @pytest.fixture

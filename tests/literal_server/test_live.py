@@ -1,37 +1,27 @@
 """News of a thread: told when something in it is stored, to those who may read it, and by streams that end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
 
 from literal_server import clock, reviews
-from literal_server.app import create_app
-from literal_server.auth import Visitor
+from literal_server.auth import Authenticate
 from literal_server.changes import Changes
 from literal_server.dashboard import live
 from literal_server.reviews import Judgement, Target
-from literal_server.settings import ServerSettings
+from tests.literal_server.visitors import named_visitor
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
 
 
-async def door(request: Request) -> Visitor | None:
-    """Let everybody in under the name of a header, who sees the own threads alone unless there is none."""
-    name = request.headers.get("x-who")
-    return Visitor(name or "rea", sees_all=name is None)
-
-
 @pytest.fixture
-async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIterator[Starlette]:
-    made = create_app(server_settings, door)
-    async with made.router.lifespan_context(made):
-        yield made
+def door() -> Authenticate:
+    return named_visitor
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 import html
 import re
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
 
 from literal_server import reviews
-from literal_server.app import create_app
-from literal_server.auth import Visitor
-from literal_server.settings import ServerSettings
+from literal_server.auth import Authenticate
+from tests.literal_server.visitors import named_visitor
 from tests.literal_server.wire import Wire, gql
 
 pytestmark = pytest.mark.anyio
@@ -21,17 +18,9 @@ HOSTILE = "<script>alert(1)</script>"
 ORIGIN = {"origin": "http://localhost"}
 
 
-async def door(request: Request) -> Visitor | None:
-    """Let everybody in under the name of a header, ada with the threads of ada alone."""
-    name = request.headers.get("x-who", "rea")
-    return Visitor(name, sees_all=name != "ada")
-
-
 @pytest.fixture
-async def server(server_settings: ServerSettings, anyio_backend: str) -> AsyncIterator[Starlette]:
-    made = create_app(server_settings, door)
-    async with made.router.lifespan_context(made):
-        yield made
+def door() -> Authenticate:
+    return named_visitor
 
 
 @pytest.fixture
@@ -91,10 +80,10 @@ async def test_a_whole_review_by_forms(http: httpx.AsyncClient, thread: str) -> 
 async def test_only_the_giver_is_offered_to_withdraw(http: httpx.AsyncClient, thread: str) -> None:
     """One's own scores and comments have a button that takes them back, another's have none."""
     await give(http, thread, do="comment", text="Mine.")
-    await give(http, thread, who="bob", do="score", name="verdict", value="1")
+    await give(http, thread, who="rob", do="score", name="verdict", value="1")
     page = (await http.get(thread)).text
     (identity,) = re.findall('name="id" value="([^"]+)"', page)
-    assert (await give(http, thread, who="bob", do="withdraw", id=identity)).status_code == 400
+    assert (await give(http, thread, who="rob", do="withdraw", id=identity)).status_code == 400
     assert "Mine." in (await http.get(thread)).text
     assert (await give(http, thread, do="withdraw", id=identity)).status_code == 303
     assert "Mine." not in (await http.get(thread)).text
