@@ -11,16 +11,11 @@ import pytest
 from recording.__main__ import main
 from recording.outbox import Outbox
 from tests.app_process import wait_until
-from tests.recording.test_outbox import Server, refusing, step
+from tests.recording.outbox_server import Server, refusing, step
 
 pytestmark = pytest.mark.anyio
 
 Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from recording import outbox_client
 from recording.outbox import Outbox
 from recording.outbox_client import OutboxClient
 from recording.outbox_service import OutboxService
-from tests.recording.test_outbox import Server, step
+from tests.recording.outbox_server import Server, step
 
 pytestmark = pytest.mark.anyio
 

@@ -13,21 +13,11 @@ from recording import stamps
 from recording.client import LiteralAPI
 from recording.outbox import Outbox
 from recording.stamps import Numbers, Stamp, merged
-from tests.recording.test_outbox import Server, refusing, step
+from tests.recording.outbox_server import Server, refusing, step
 
 pytestmark = pytest.mark.anyio
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
 
 
 def by_writer(server: Server, thread_id: str = "t") -> dict[str, tuple[int, list[list[int]]]]:
