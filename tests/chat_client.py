@@ -24,10 +24,11 @@ class ChatTab:
         self.thread_id = thread_id
         self.session_id = str(uuid.uuid4())
         self._login = login
-        self._opens_with = "resume_thread" if thread_id else "chat_settings"
+        self._opens_with = "resume_thread" if thread_id else "first_hook_done"
         self.events: list[tuple[str, Any]] = []
         self._headers = headers
         self._news = asyncio.Condition()
+        self._hook_runs = False
         self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
         self._socket = socketio.AsyncClient(http_session=self._http, reconnection=False)
         self._socket.on("*", self._note)
@@ -178,6 +179,11 @@ class ChatTab:
     async def _note(self, event: str, *data: Any) -> None:
         async with self._news:
             self.events.append((event, data[0] if data else None))
+            if event == "update_message" and data[0]["name"] == "on_chat_start":  # in an app of Chainlit's own make
+                self._hook_runs = True
+            elif event == "chat_settings" or (event == "task_end" and self._hook_runs):
+                self._hook_runs = False
+                self.events.append(("first_hook_done", None))
             self._news.notify_all()
 
 

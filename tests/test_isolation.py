@@ -186,7 +186,7 @@ async def test_a_socket_that_asks_for_anothers_thread_gets_a_new_one(ada: Target
         ada.api.upsert_thread(thread, name="gone", participant_id="ada")
         ada.api.delete_thread(thread)
     before = ada.state()
-    async with tab_of(ada.app, "bob", thread).expecting("chat_settings") as tab:
+    async with tab_of(ada.app, "bob", thread).expecting("first_hook_done") as tab:
         assert "not found" in str(await tab.heard("resume_thread_error")).lower()
         await tab.ask("What is 2 + 3?")
         own = await tab.thread()
