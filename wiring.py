@@ -60,7 +60,7 @@ LOCAL_USER = "local"
 LITERAL_PATH = "/literal"
 HERE = f"http://literal.in-process{LITERAL_PATH}"
 FLUSH_SECONDS = 5.0
-SECONDS_FOR_THE_LAST = 3.0  # an app that was killed leaves a process that writes down its last words
+SECONDS_FOR_THE_LAST = 10.0  # an app that was killed leaves a process that writes down its last words
 OUR_ROUTES = ("process", "literal", "health", "feedback", "action", "shut")
 
 
@@ -267,7 +267,7 @@ def _lay_foundation(settings: Settings) -> Kept:
             f"{', '.join(missing)}. Set them, or listen on 127.0.0.1 and take the others of them away."
         )
     try:
-        lock = lock_data_folder(settings.data_dir, SECONDS_FOR_THE_LAST)
+        lock = lock_data_folder(settings.data_dir, SECONDS_FOR_THE_LAST, and_forks=True)
         passwords.read()
     except (DataFolderInUse, LoginError) as error:
         raise SystemExit(str(error)) from error

@@ -29,15 +29,16 @@ def make_data_folder(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def lock_data_folder(path: Path, seconds: float = 0) -> FileLock:
+def lock_data_folder(path: Path, seconds: float = 0, *, and_forks: bool = False) -> FileLock:
     """Make the folder and take it for this process until the lock is released or the process ends.
 
     Keep the returned lock: the folder is free again when it is collected. One that is taken is waited for, `seconds`
-    at most.
+    at most. With `and_forks` it stays taken until the processes have ended, too, that are forked while it is held.
     Raises DataFolderInUse when another lock is held on it.
     """
     make_data_folder(path)
-    lock = FileLock(path / LOCK_FILE, thread_local=False, mode=0o600)
+    # In a fork the lock closes its own descriptor; another one of the same open file holds the lock there.
+    lock = FileLock(path / LOCK_FILE, thread_local=False, mode=0o600, on_acquired=_keep_open if and_forks else None)
     try:
         lock.acquire(timeout=seconds)
     except Timeout as error:
@@ -45,6 +46,10 @@ def lock_data_folder(path: Path, seconds: float = 0) -> FileLock:
             f"The data folder {path} is in use by another process. Stop that one, or set DATA_DIR to another folder."
         ) from error
     return lock
+
+
+def _keep_open(descriptor: int) -> None:
+    os.dup(descriptor)  # closed by the end of the process alone
 
 
 def sync(path: Path) -> None:

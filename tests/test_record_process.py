@@ -14,6 +14,7 @@ import httpx
 import pytest
 from literalai.api import LiteralAPI
 
+from literal_server.data_folder import DataFolderInUse, lock_data_folder
 from tests.app_process import AppProcess, children, wait_until
 from tests.chat_client import ChatTab
 from tests.people import let_in
@@ -103,6 +104,41 @@ def test_it_ends_with_the_chat(start_app: Callable[..., AppProcess], how: signal
     app.start()
 
     wait_until(lambda: all(map(has_ended, left)) and not sockets.exists(), 10, app.text)
+
+
+def test_the_data_folder_is_taken_until_it_has_ended(start_app: Callable[..., AppProcess]) -> None:
+    """An app that is killed leaves it to write the last words, and until then nobody else may write the outbox."""
+    app = start_app()
+    pid = worker(app)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        app.stop(signal.SIGKILL)
+        with pytest.raises(DataFolderInUse):
+            lock_data_folder(app.data)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    lock_data_folder(app.data, 20).release()
+
+
+def test_an_outbox_that_cannot_be_opened_again_is_tried_again(start_app: Callable[..., AppProcess]) -> None:
+    """Where the disk fails just when it is started anew, it comes back when the disk does."""
+    app = start_app()
+    pid, (watching, _) = worker(app), app.record_pids
+    os.kill(watching, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(partial(has_ended, pid), 10, app.text)
+    outbox, away = app.data / "outbox.db", app.data / "away"
+    outbox.rename(away)
+    outbox.mkdir()
+    os.kill(watching, signal.SIGCONT)
+    wait_until(lambda: "outbox.db cannot be opened" in app.text(), 10, app.text)
+
+    outbox.rmdir()
+    away.rename(outbox)
+
+    wait_until(lambda: httpx.get(f"{app.url}/literal/", follow_redirects=True).status_code == 200, 20, app.text)
+    assert "does not start" not in app.text()
 
 
 def socket_folder(app: AppProcess) -> Path:
