@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import shutil
 import signal
 import sqlite3
@@ -108,38 +109,55 @@ class RecordProcess:
 
 
 def _watch_over(record: Record, folder: Path, life: int) -> NoReturn:
-    """Run the work in a child, and again whenever that dies, until it ends by itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a Ctrl-C reaches all: the chat alone says when to end
-        signal.signal(number, signal.SIG_IGN)
-    code, first, pause = 0, True, SHORTEST_PAUSE_SECONDS
+    """Have the work done until it or the chat ends; whatever happens, this process never runs on as a second chat."""
+    code = 1
+    try:
+        # What a terminal or an init system sends to the whole group: the chat alone says when to end.
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        code = _have_done(record, folder, life)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(code)
+
+
+def _have_done(record: Record, folder: Path, life: int) -> int:
+    """Run the work in a child, and again whenever that dies, until it ends by itself; return its exit code."""
+    first, pause = True, SHORTEST_PAUSE_SECONDS
     while True:
-        pid, began = os.fork(), time.monotonic()
-        if pid == 0:
-            _work(record, folder, life, first=first)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        began = time.monotonic()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            logger.error("The process that keeps the record cannot be started: %s", error)
+            code = STAYS_AWAY if first else 1
+        else:
+            if pid == 0:
+                _work(record, folder, life, first=first)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code in (0, STAYS_AWAY):
-            break
+            return code
         pause = SHORTEST_PAUSE_SECONDS if time.monotonic() - began > LONGEST_PAUSE_SECONDS else 2 * pause
         logger.error("The process that keeps the record has ended (%d) and is started anew.", code)
-        time.sleep(min(pause, LONGEST_PAUSE_SECONDS))
+        chat_is_gone, _, _ = select.select([life], [], [], min(pause, LONGEST_PAUSE_SECONDS))
+        if chat_is_gone:
+            return code
         first = False
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(code)
 
 
 def _work(record: Record, folder: Path, life: int, *, first: bool) -> NoReturn:
-    code = 1
+    """Do the work; the first time, what cannot be done at all ends the start of the app, later it is tried again."""
+    code = STAYS_AWAY if first else 1
     try:
         loop = asyncio.new_event_loop()  # not `asyncio.run`, which in Chainlit's process takes the chat's
         asyncio.set_event_loop(loop)
         loop.run_until_complete(_keep(record, folder, life))
         code = 0
     except sqlite3.Error as error:
-        logger.error("Verbatim does not start: %s cannot be opened (%s).", record.outbox_file.name, error)
-        code = STAYS_AWAY
+        so = "Verbatim does not start: " if first else ""
+        logger.error("%s%s cannot be opened (%s).", so, record.outbox_file.name, error)
     except Exception:
         logger.exception("The process that keeps the record has failed")
-        code = STAYS_AWAY if first else 1
     finally:
         logging.shutdown()
         os._exit(code)
