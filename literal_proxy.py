@@ -1,6 +1,7 @@
 """Passes what is asked of the Literal server on to the process that runs it, and its answers back as they come."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+logger = logging.getLogger(__name__)
 
 # What the other process is told of a request beside what it is: a header, which no request may bring along.
 TOLD = b"x-verbatim-told"
@@ -34,6 +38,9 @@ class LiteralProxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; 503 while the server is not there."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+            return
         request = Request(scope, receive)
         try:
             answer = await self._client.send(self._passed_on(request), stream=True)
@@ -42,7 +49,7 @@ class LiteralProxy:
         except httpx.TransportError:
             told: Response = JSONResponse({"errors": [{"message": AWAY}]}, 503, {"retry-after": "1"})
         else:
-            told = StreamingResponse(_pieces(answer), answer.status_code)
+            told = _Passing(_pieces(answer), answer.status_code)
             told.raw_headers = _kept(answer.headers.raw)
         await told(scope, receive, send)
 
@@ -51,13 +58,23 @@ class LiteralProxy:
         told = {"client": scope.get("client"), "scheme": scope["scheme"], "visitor": self._visitor()}
         headers = [*_kept(scope["headers"]), (TOLD, json.dumps(told).encode("ascii"))]
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
-        url = httpx.URL("http://literal").copy_with(raw_path=target)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-        return httpx.Request(request.method, url, headers=headers, content=request.stream() if has_body else None)
+        content = request.stream() if has_body else None
+        as_it_is = {"target": target}  # an httpx.URL would resolve the dots in it
+        return httpx.Request(request.method, "http://literal", headers=headers, content=content, extensions=as_it_is)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+class _Passing(StreamingResponse):
+    async def stream_response(self, send: Send) -> None:
+        """Pass the answer on; one that is cut off is not ended, so that the web server cuts the connection, too."""
+        try:
+            await super().stream_response(send)
+        except httpx.TransportError as error:
+            logger.warning("An answer of the record was cut off: %s", error or type(error).__name__)
 
 
 class Told:

@@ -202,6 +202,7 @@ async def _serving(app: Starlette, socket: Path) -> AsyncIterator[None]:
         "access_log": False,
         "server_header": False,
         "date_header": False,
+        "timeout_keep_alive": 60,  # longer than those who ask keep one, so that none is closed as it is used again
     }
     config = uvicorn.Config(Told(app), uds=str(socket), lifespan="off", timeout_graceful_shutdown=1, **quiet)
     server = _Server(config)

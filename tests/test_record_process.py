@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
 import signal
 import time
@@ -212,3 +213,47 @@ def test_news_stream_through_and_end_with_the_reader(app: AppProcess) -> None:
             first = next(line for line in lines if "data" in line)
 
     assert "changed" in first or first.startswith("id:")
+
+
+def ask(app: AppProcess, target: str, **headers: str) -> http.client.HTTPResponse:
+    """Ask for what stands in the request's first line as it is: other clients tidy it up."""
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.putrequest("GET", target)
+    for name, value in headers.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders()
+    return connection.getresponse()
+
+
+@pytest.mark.parametrize("target", ["/literal/api/files/../../health", "/literal/./health", "/literal/#a"])
+def test_an_address_is_passed_on_as_it_was_asked_for(app: AppProcess, target: str) -> None:
+    """What the guard has looked at is what the server gets: no dots are resolved in between."""
+    assert ask(app, target).status == 404
+
+
+def test_there_is_no_websocket(app: AppProcess) -> None:
+    """Who wants to open one is refused, and the log is not filled with it."""
+    key = {"Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+    assert ask(app, "/literal/x", Connection="Upgrade", Upgrade="websocket", **key).status == 403
+    assert "Traceback" not in app.text()
+
+
+def test_its_death_cuts_a_download_off(start_app: Callable[..., AppProcess]) -> None:
+    """What was read by half is not taken for whole; the log says so in a line, also where the app is stopped then."""
+    app = start_app()
+    stored = reader(app).upload_file(content=os.urandom(30_000_000), mime="application/octet-stream", thread_id="t")
+    address = stored["url"].removeprefix(app.url)
+    cut = ask(app, address)
+    os.kill(worker(app), signal.SIGKILL)
+    with pytest.raises(http.client.IncompleteRead):
+        cut.read()
+
+    wait_until(lambda: httpx.get(f"{app.url}/literal/health").status_code == 200, 20, app.text)
+    cut = ask(app, address)
+    app.stop()
+    with pytest.raises(http.client.IncompleteRead):
+        cut.read()
+
+    assert "Traceback" not in app.text()
+    assert "cut off" in app.text()
