@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, urlencode
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import clock
 from literal_server.data_folder import sync
 from literal_server.errors import Refused
-from literal_server.tables import Attachment, StoredFile
+from literal_server.tables import Attachment, Step, StoredFile
 
 UPLOAD_MICROSECONDS = 15 * 60 * 1_000_000
 UNKNOWN_TYPE = "application/octet-stream"
@@ -63,11 +63,11 @@ class FileStore:
 
     def read_address(self, base: str, project: str, key: str | None) -> str | None:
         """Answer the lasting address under which browsers read a file, None for a key that is none of ours."""
-        match = _KEY.fullmatch(key or "")
-        if match is None:
+        identity = identity_of(key)
+        if identity is None:
             return None
-        query = urlencode({"signature": self._sign("read", project, match[1])})
-        return f"{base}{ROUTE}/{quote(project, safe='')}/{match[1]}?{query}"
+        query = urlencode({"signature": self._sign("read", project, identity)})
+        return f"{base}{ROUTE}/{quote(project, safe='')}/{identity}?{query}"
 
     def may_read(self, project: str, identity: str, signature: str) -> bool:
         """Say whether this signature opens this file."""
@@ -146,6 +146,12 @@ def object_key(identity: str) -> str:
     return f"files/{identity}"
 
 
+def identity_of(key: str | None) -> str | None:
+    """Answer the id of the stored file that attachments know under this name, None for a name that is none of ours."""
+    match = _KEY.fullmatch(key or "")
+    return match[1] if match else None
+
+
 def media_type(given: object) -> str:
     """Answer a plain media type without parameters; what is none becomes `application/octet-stream`."""
     text = given.partition(";")[0].strip().lower() if isinstance(given, str) else ""
@@ -173,6 +179,14 @@ async def find(session: AsyncSession, project: str, identity: str) -> tuple[Stor
     if attachments and not living:
         return None
     return stored, next(filter(None, living), None)
+
+
+async def is_of_thread(session: AsyncSession, project: str, identity: str, thread_id: str) -> bool:
+    """Say whether a living attachment of this thread names the file."""
+    here = (Attachment.project_id == project, Attachment.object_key == object_key(identity))
+    of_step = and_(Step.project_id == project, Step.id == Attachment.step_id, Step.thread_id == thread_id)
+    named = select(Attachment.id).where(*here, Attachment.deleted_at.is_(None), exists().where(of_step))
+    return await session.scalar(named.limit(1)) is not None
 
 
 async def media_types(session: AsyncSession, project: str, keys: Sequence[str]) -> dict[str, str]:

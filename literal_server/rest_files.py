@@ -134,6 +134,11 @@ async def read_file(request: Request) -> Response:
     project, identity = request.path_params["project"], request.path_params["id"]
     if not api.files.may_read(project, identity, request.query_params.get("signature", "")):
         raise HTTPException(403, "This address is not one that this server made")
+    return await stored_file(api, project, identity)
+
+
+async def stored_file(api: Api, project: str, identity: str) -> FileResponse:
+    """Answer a file to somebody who may read it. Raises HTTPException when it is not there."""
     async with api.database.reading() as session:
         found = await files.find(session, project, identity)
     path = api.files.path(identity)

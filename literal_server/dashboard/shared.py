@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from literal_server import clock, payloads, shares, steps
+from literal_server import clock, files, payloads, shares, steps
 from literal_server.dashboard import forms, thread_page, views
 from literal_server.dashboard.pages import (
     ASKING_POLICY,
@@ -24,6 +24,7 @@ from literal_server.dashboard.pages import (
 )
 from literal_server.dashboard.thread_page import Wanted
 from literal_server.errors import Refused
+from literal_server.rest_files import stored_file
 from literal_server.review_tables import Share
 
 _LONGEST_FORM = 4_096
@@ -37,6 +38,7 @@ def routes() -> list[Route]:
         Route("/shared/{token}", _shared, methods=["GET"]),
         Route("/shared/{token}/parts", _shared_part, methods=["GET"]),
         Route("/shared/{token}/payloads", _shared_payload, methods=["GET"]),
+        Route("/shared/{token}/files/{id}", _shared_file, methods=["GET"]),
     ]
 
 
@@ -107,6 +109,20 @@ async def _shared_payload(request: Request) -> Response:
     return _alone(Response(content, media_type="application/json", headers=headers))
 
 
+async def _shared_file(request: Request) -> Response:
+    """Hand out a file of the thread for as long as its link is open; nothing of it is to stay in the browser."""
+    wanted, identity, api = await _wanted(request), request.path_params["id"], request.app.state.api
+    if isinstance(wanted, Response):
+        return wanted
+    async with api.database.reading() as session:
+        is_its = await files.is_of_thread(session, wanted.project, identity, wanted.thread_id)
+    if not is_its:
+        return _alone(await error_page(request, 404))
+    response = await stored_file(api, wanted.project, identity)
+    response.headers["cache-control"] = "no-store"
+    return _alone(response)
+
+
 async def _wanted(request: Request) -> Wanted | Response:
     """Answer the thread of a link, or the page that says why it shows none."""
     token, now = request.path_params["token"], clock.now()
@@ -120,7 +136,7 @@ async def _wanted(request: Request) -> Wanted | Response:
             await error_page(request, 410, f"This link {why}. Ask the person who gave it to you for another.")
         )
     home = f"{root_of(request)}/shared/{quote(token, safe='')}"
-    return Wanted(share.project_id, share.thread_id, None, f"{home}/payloads", f"{home}/parts")
+    return Wanted(share.project_id, share.thread_id, None, f"{home}/payloads", f"{home}/parts", f"{home}/files")
 
 
 def _alone(response: Response) -> Response:

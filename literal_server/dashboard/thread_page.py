@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from literal_server import clock, steps, threads
+from literal_server import clock, files, steps, threads
 from literal_server.dashboard import player, sides, timeline, views, windows
 from literal_server.dashboard.pages import (
     ASKING_POLICY,
@@ -31,13 +31,17 @@ MOST_PLAYED_VALUES = 200
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which thread is asked for, whose it has to be (None: anybody's), and the addresses of what belongs to it."""
+    """Which thread is asked for, whose it has to be (None: anybody's), and the addresses of what belongs to it.
+
+    Where there is no address for `files`, they are read at the lasting ones that are their own.
+    """
 
     project: str
     thread_id: str
     owner: str | None
     payloads: str
     parts: str
+    files: str = ""
 
 
 def routes() -> list[Route]:
@@ -127,9 +131,16 @@ async def _outline(
     request: Request, session: AsyncSession, wanted: Wanted, current: str | None, now: int
 ) -> ThreadPage | None:
     link = partial(request.app.state.api.files.read_address, root_of(request), wanted.project)
+    if wanted.files:
+        link = partial(_below, wanted.files)
     return await views.read_thread(
         session, wanted.project, wanted.thread_id, current, now, link=link, owner=wanted.owner
     )
+
+
+def _below(home: str, key: str | None) -> str | None:
+    identity = files.identity_of(key)
+    return f"{home}/{identity}" if identity else None
 
 
 async def _reading(session: AsyncSession, reading: str, page: ThreadPage, until: int | None) -> dict[str, Any]:

@@ -91,7 +91,12 @@ async def test_a_link_shows_the_thread_alone(http: httpx.AsyncClient, shares: st
     page = (await http.get(link)).text
     assert "Not it." in page
     (picture,) = re.findall('<img src="([^"]+files[^"]+)"', page)
-    assert (await http.get(html.unescape(picture))).content == b"bytes"
+    own = await http.get(html.unescape(picture))
+    assert own.content == b"bytes"
+    assert own.headers["cache-control"] == "no-store"
+    assert picture.startswith(link)
+    assert "signature" not in page
+    assert (await http.get(f"{link}/files/00000000-0000-0000-0000-000000000000")).status_code == 404
     (whole,) = re.findall('href="([^"]+/payloads[^"]+)"', page)
     assert len((await http.get(html.unescape(whole))).content) > 500_000
     assert (await http.get(f"{link}/payloads?step=other&name=output")).status_code == 404
@@ -103,6 +108,8 @@ async def test_a_link_shows_the_thread_alone(http: httpx.AsyncClient, shares: st
 async def test_a_link_ends(http: httpx.AsyncClient, shares: str, server: Starlette, wire: Wire) -> None:
     """Revoked, expired or of a deleted thread, a link says so in words; one that never was is not there."""
     revoked, expired, open_one = [await link_of(http, shares) for _ in range(3)]
+    file_id = re.findall(r"/files/([0-9a-f-]{36})", (await http.get(revoked)).text)[0]
+    assert (await http.get(f"{revoked}/files/{file_id}")).status_code == 200
     thread = shares.replace("/shares/", "/threads/")
     page = (await http.get(thread, headers={"x-who": "rea"})).text
     assert page.count("Made by rea") == 3
@@ -114,7 +121,8 @@ async def test_a_link_ends(http: httpx.AsyncClient, shares: str, server: Starlet
         rows[1].expires_at = rows[1].created_at
         assert all(revoked.rpartition("/")[2] not in row.digest for row in rows)
     for link, words in ((revoked, "was revoked"), (expired, "has expired")):
-        for path in (link, f"{link}/parts?from=q&count=1", f"{link}/payloads?step=a&name=output"):
+        parts = ("/parts?from=q&count=1", "/payloads?step=a&name=output", f"/files/{file_id}")
+        for path in (link, *(link + part for part in parts)):
             response = await http.get(path)
             assert (response.status_code, words in response.text) == (410, True), path
     assert (await http.get(open_one)).status_code == 200
