@@ -117,6 +117,23 @@ def test_arrow_keys_walk_the_steps_in_every_reading(server: ServerProcess, page:
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     assert page.url.endswith(walked)
+    page.keyboard.press("5")
+    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#json")).to_contain_text('"type": "llm"')
+    expect(page.get_by_role("button", name="Copy")).to_be_visible()
+
+
+def test_a_phone_sorts_the_list(server: ServerProcess, open_context: OpenContext) -> None:
+    """Where the heads of the columns have no room there is a control that sorts by them, and says what is in force."""
+    page = open_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(server.url)
+    page.get_by_text("Sorted by last activity, descending").click()
+    page.get_by_role("navigation", name="Sort by").get_by_role("link", name="Tokens").click()
+    expect(page.get_by_text("Sorted by tokens, descending")).to_be_visible()
+    tokens = [int(one.replace(",", "")) for one in page.locator('td[data-label="Tokens"]').all_inner_texts()]
+    assert tokens == sorted(tokens, reverse=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_a_moment_is_commented_on(server: ServerProcess, page: Page) -> None:
@@ -171,7 +188,14 @@ def test_axe_finds_nothing_serious(server: ServerProcess, open_context: OpenCont
     shared = page.locator("#link").inner_text()
     names = ("transcript", "timeline", "sides", "player", "raw")
     readings = [re.sub("view=[a-z]+", f"view={name}", step) for name in names]
-    for address in (home, home.replace("/threads", "/deleted"), *readings, shared, f"{shared}?view=timeline"):
+    for address in (
+        home,
+        home.replace("/threads", "/deleted"),
+        home.replace("/logs/threads", "/prices"),
+        *readings,
+        shared,
+        f"{shared}?view=timeline",
+    ):
         page.goto(address)
         expect(page.locator("h1")).to_be_visible()
         found = Axe().run(page).response["violations"]

@@ -2,6 +2,7 @@
 // What a reader has opened, selected, scrolled to or begun to write stays as it is.
 import { isNear, load, watch } from "./later.js";
 import { localise } from "./pages.js";
+import { showPanel } from "./steps.js";
 import { Idiomorph } from "./vendor/idiomorph.js";
 
 const { news, after } = document.querySelector("script[data-news]").dataset;
@@ -10,7 +11,7 @@ const RETRY = 10_000; // milliseconds, after an answer that is no stream
 const keep = {
   // A form may hold what somebody is writing; a moment is shown in the reader's own zone.
   beforeNodeMorphed: (old, fresh) => {
-    if (old instanceof HTMLFormElement) return false;
+    if (old instanceof HTMLFormElement || (old.matches?.(".panel") && hasMoved())) return false;
     if (old instanceof HTMLTimeElement && old.dateTime === fresh.dateTime) return false;
     if (!old.dataset?.loaded || old.id !== fresh.id) return true;
     // Each news moves all bars: rows that nobody looks at are read again when somebody does.
@@ -31,9 +32,10 @@ const keep = {
   beforeNodeRemoved: (old) => old.id !== "step-review",
 };
 
-// A transcript is read as it was opened, since it holds what is around that step. What another reading tells of the
-// selected step is only right for that one.
+// A page is read as it was opened, since it holds what is around that step; what it tells of that step alone is left out
+// when another one is selected by now.
 const opened = location.href;
+const hasMoved = () => location.href !== opened;
 function asOpened(page) {
   const own = page.querySelector('[data-step][aria-current="step"]');
   if (!own || own.dataset.step === document.querySelector('[data-step][aria-current="step"]')?.dataset.step) return;
@@ -49,15 +51,15 @@ async function refresh() {
     return;
   }
   const main = document.querySelector("main");
-  const address = main.querySelector(".transcript") ? opened : location.href;
+  const address = main.querySelector(".sides") ? location.href : opened;
   const response = await fetch(address, { headers: { accept: "text/html" } });
   if (!response.ok || response.redirected) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  if (address !== opened && address !== location.href) return refresh(); // the reader has walked on meanwhile
   asOpened(page);
   Idiomorph.morph(main, page.querySelector("main"), { callbacks: keep });
   localise(main);
   watch(main);
+  if (main.querySelector(".panel") && hasMoved()) await showPanel();
 }
 
 let latest = after;

@@ -36,7 +36,7 @@ function moveForms(element) {
 }
 
 let wanted = 0; // the latest panel that was asked for: who walks fast sees the last one
-async function showPanel() {
+export async function showPanel() {
   const mine = ++wanted;
   const response = await fetch(location.href).catch(() => null);
   const page = response?.ok ? new DOMParser().parseFromString(await response.text(), "text/html") : null;
