@@ -4,29 +4,31 @@ import json
 import math
 from typing import Any
 
+import msgspec
+
 LARGEST_INT = 2**31 - 1
 
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: `json.dumps` makes one a call
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder()
 
 
 def dumps(value: Any) -> str:
-    """Write any JSON value as compact text that can be encoded as UTF-8.
+    """Write any JSON value as compact text that can be encoded as UTF-8; numbers that JSON does not have become null.
 
     Lone surrogates, which UTF-8 cannot hold, make the whole text fall back to escapes.
     """
-    text = _COMPACT.encode(value)
-    if text.isascii():
-        return text
     try:
-        text.encode()
+        return _ENCODER.encode(value).decode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":"))
-    return text
 
 
 def loads(text: str | bytes) -> Any:
     """Read JSON; NaN and the infinities, which JSON does not have, become null. Raises ValueError."""
-    return json.loads(text, parse_constant=_null)
+    try:
+        return _DECODER.decode(text)
+    except ValueError:  # lone surrogates, numbers beyond all bounds, UTF-16 - or no JSON at all
+        return json.loads(text, parse_constant=_null)
 
 
 def _null(_name: str) -> None:
@@ -50,23 +52,12 @@ def comparable(value: Any) -> Any:
     return value
 
 
-def may_exceed(value: Any, size: int) -> bool:
-    """Say whether the JSON of a value may have more than so many bytes: False is certain, True is a guess."""
-    if isinstance(value, str):
-        return 12 * len(value) + 34 > size
-    # A character takes at most twelve bytes, a number with its comma at most thirty.
-    room, stack = size, [value]
-    while stack and room >= 0:
-        one = stack.pop()
-        if isinstance(one, str):
-            room -= 12 * len(one) + 4
-        elif isinstance(one, dict):
-            stack.extend(one.values())
-            room -= 12 * sum(map(len, one)) + 6 * len(one) + 2
-        elif isinstance(one, list):
-            stack.extend(one)
-        room -= 30
-    return room < 0
+def size(value: Any) -> int:
+    """Answer how many bytes the text of a value has."""
+    try:
+        return len(_ENCODER.encode(value))
+    except UnicodeEncodeError:
+        return len(dumps(value))
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:

@@ -111,7 +111,7 @@ async def spill(session: AsyncSession, row: Step | Thread, values: Mapping[str, 
     A session that knows no store keeps everything in the rows.
     """
     store: PayloadStore | None = session.info.get(STORE)
-    if store is not None and any(json_text.may_exceed(value, store.limit(name)) for name, value in values.items()):
+    if store is not None and any(json_text.size(value) > store.limit(name) for name, value in values.items()):
         return await asyncio.to_thread(spill_at_once, session.info, row, values)
     return spill_at_once(session.info, row, values)
 
@@ -125,11 +125,8 @@ def spill_at_once(info: Mapping[Any, Any], row: Step | PlainStep | Thread, value
     kept = {}
     for name, value in values.items():
         kept[name] = value
-        limit = store.limit(name)
-        if not json_text.may_exceed(value, limit):
-            continue
-        content = json_text.dumps(value).encode()
-        if len(content) > limit:
+        if json_text.size(value) > store.limit(name):
+            content = json_text.dumps(value).encode()
             references[name] = {"digest": store.write(row, content), "bytes": len(content)}
             kept[name] = preview(value)
     if references != (row.payloads or {}):

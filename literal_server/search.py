@@ -31,6 +31,7 @@ STEP, THREAD = "step", "thread"
 POLL_SECONDS = 0.5
 _AFTER_FAILURE_SECONDS = 10.0
 _CHANGES_AT_ONCE = 500
+_TEXTS_AT_ONCE = 20  # are taken out of steps before whoever waits for an answer gets a turn
 _GIVE_WAY = 4  # while somebody writes, a round rests so many times as long as it has worked
 # Notes that are done are removed now and then: each time it costs the writer a turn.
 _TRIM_SECONDS = 60.0
@@ -163,8 +164,9 @@ async def _take_some_into(index: SearchIndex, database: Database) -> int:
     position = await asyncio.to_thread(index.position)
     async with database.reading() as session:
         last = await session.scalar(db.last_number(SearchChange.__tablename__)) or 0
-        of_index = select(SearchChange).where(SearchChange.id > (position or 0)).order_by(SearchChange.id)
-        changes = (await session.scalars(of_index.limit(_CHANGES_AT_ONCE))).all()
+        columns = (SearchChange.id, SearchChange.kind, SearchChange.project_id, SearchChange.owner)
+        of_index = select(*columns).where(SearchChange.id > (position or 0)).order_by(SearchChange.id)
+        changes = (await session.execute(of_index.limit(_CHANGES_AT_ONCE))).all()
         following = changes[0].id if changes else last + 1
         documents = await _documents(session, changes) if position == following - 1 else []
     if position is None or position != following - 1:
@@ -192,14 +194,15 @@ async def _note_everything(database: Database, index: SearchIndex) -> int:
     return last
 
 
-async def _documents(session: AsyncSession, changes: Sequence[SearchChange]) -> list[Document]:
+async def _documents(session: AsyncSession, changes: Sequence[Row[int, str, str, str]]) -> list[Document]:
     """Answer what can be found of the owners of the changes, in the order of their first change."""
-    keys = dict.fromkeys((change.kind, change.project_id, change.owner) for change in changes)
+    keys = dict.fromkeys((kind, project, owner) for _, kind, project, owner in changes)
     found: dict[tuple[str, str, str], Document] = {}
     for kind, project in dict.fromkeys((kind, project) for kind, project, _ in keys):
         owners = [key[2] for key in keys if key[:2] == (kind, project)]
-        for row in await (_threads if kind == THREAD else _steps)(session, project, owners):
-            await asyncio.sleep(0)  # whoever waits for an answer gets it in between
+        for number, row in enumerate(await (_threads if kind == THREAD else _steps)(session, project, owners)):
+            if number % _TEXTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             text = row.name if kind == THREAD else await _text_of_step(session, row)
             found[(kind, project, row.id)] = Document(project, kind, row.id, row.thread_id, text)
     return [found.get(key) or Document(key[1], key[0], key[2], None, None) for key in keys]
