@@ -8,6 +8,7 @@ batches need. The columns, and how their values are kept, come from the mapped c
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,6 +23,10 @@ Key = tuple[str, str]
 
 # So many rows one statement looks up. Few sizes: the connection keeps the statements that it knows.
 _LOOKED_UP = (1, 5, 20, 50, 200)
+
+# So many rows one statement stores. A row each would let go of the interpreter's lock for each row, and while the event
+# loop is busy it takes milliseconds to get it back.
+_INSERTED = 10
 
 
 class NotPlain(Exception):  # noqa: N818 - leads to the general way, is nobody's error
@@ -121,7 +126,8 @@ class _Table(Generic[Row]):
         self._table = mapped.__tablename__
         named = ", ".join(self._columns.values())
         marks = ", ".join("?" * len(columns))
-        self._insert = f"INSERT INTO {self._table} ({named}) VALUES ({marks})"  # noqa: S608 - names of ours
+        begin = f"INSERT INTO {self._table} ({named}) VALUES "  # noqa: S608 - names of ours
+        self._inserts = [begin + ", ".join([f"({marks})"] * count) for count in range(_INSERTED + 1)]
         self._select = f"SELECT {named} FROM {self._table} WHERE project_id = ? AND id IN "  # noqa: S608 - names of ours
 
     def read(self, connection: sqlite3.Connection, project: str, ids: Sequence[str]) -> Iterator[Row]:
@@ -154,8 +160,9 @@ class _Table(Generic[Row]):
              for value, bind in zip(self._values(row), binders, strict=True)]
             for row in rows
         ]  # fmt: skip
-        if bound:
-            connection.executemany(self._insert, bound)
+        for start in range(0, len(bound), _INSERTED):
+            some = bound[start : start + _INSERTED]
+            connection.execute(self._inserts[len(some)], list(chain.from_iterable(some)))
 
     def update(self, connection: sqlite3.Connection, row: Row, names: Sequence[str]) -> None:
         """Store what has changed of a row, and nothing else: an index that need not change is not written to."""
