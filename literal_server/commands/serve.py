@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -51,6 +52,7 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
         logger.info("The API key is %s.", "that of LITERAL_API_KEY" if environment.api_key else where)
         # uvicorn ends in order on this signal, and then raises it again.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        _spare_the_collector()
         # Forwarding headers are not believed: whether a request is local is decided by its peer.
         uvicorn.run(
             guarded,
@@ -61,6 +63,16 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
             access_log=False,  # the application writes its own, without queries and with projects
         )
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look at what is new, and that less often: what was imported is there to stay.
+
+    A page of a long thread makes a hundred thousand objects, and a quarter of its time went into looking for cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def migrate(environment: Environment, _arguments: argparse.Namespace) -> int:
