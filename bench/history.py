@@ -39,8 +39,8 @@ class Rows:
     scores: list[Row] = field(default_factory=list)
 
 
-async def fill(path: Path, threads: int) -> int:
-    """Make a database with so many threads of ten steps on average; answers how many steps it has."""
+async def fill(path: Path, threads: int, long_turns: int = LONG_TURNS) -> int:
+    """Make a database with so many threads of ten steps on average and a long one; answers how many steps it has."""
     database = Database(path)
     await database.migrate()
     await database.close()
@@ -51,7 +51,7 @@ async def fill(path: Path, threads: int) -> int:
     connection.execute("BEGIN")
     _insert(connection, "projects", [{"id": PROJECT, "name": PROJECT, "created_at": 0}])
     _insert(connection, "participants", [_person(number) for number in range(PEOPLE)])
-    for rows in _parts(threads):
+    for rows in _parts(threads, long_turns):
         steps += len(rows.steps)
         for table in ("threads", "steps", "scores"):
             _insert(connection, table, getattr(rows, table))
@@ -78,10 +78,10 @@ def _person(number: int) -> Row:
     }
 
 
-def _parts(threads: int) -> Iterator[Rows]:
+def _parts(threads: int, long_turns: int) -> Iterator[Rows]:
     teller = _Teller(random.Random(SEED))
     rows = Rows()
-    teller.thread(rows, LONG_THREAD, END - DAY, LONG_TURNS)
+    teller.thread(rows, LONG_THREAD, END - DAY, long_turns)
     for number in range(threads - 1):
         at = END - 365 * DAY + round(number / threads * 365 * DAY)
         teller.thread(rows, teller.identity(), at, 1 + number % 3)

@@ -1,4 +1,4 @@
-"""How long a long thread takes to open in the chat, depending on how many of its steps are shown."""
+"""How long a long thread takes to open: in the chat, by how many steps are shown, and in the review pages' readings."""
 
 import tempfile
 import time
@@ -10,12 +10,13 @@ from typing import Any
 from literalai.api import LiteralAPI
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from bench import readings
 from bench.measuring import median, table
 from bench.options import Options
 from tests.app_process import AppProcess
 from tests.browser.chromium import find_chromium
 
-PACKAGES: tuple[str, ...] = ("chainlit", "playwright")
+PACKAGES: tuple[str, ...] = ("chainlit", "playwright", "starlette", "Jinja2")
 TURNS = 286
 BOUNDS = (100, 200, 400, 800, 5_000)
 REPEATS = 5
@@ -23,14 +24,19 @@ PATIENCE_MILLISECONDS = 180_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 _SECTION = """\
-## A long thread in the chat (`bench/long_thread.py`)
+## A long thread (`bench/long_thread.py`)
+
+### In the chat
 
 A thread of {steps:,} steps ({turns} turns of 7) is recorded through the SDK. Then the app is started once for each
 bound on the steps shown, and real Chromium, signed in already, opens the thread, {repeats} times each. The seconds run
 from the navigation until the last answer is in the page; the page's own scripts and the reading of the thread are part.
 
 {table}
-"""
+
+### In the review pages
+
+{readings}"""
 
 
 def run(options: Options) -> str:
@@ -44,13 +50,14 @@ def run(options: Options) -> str:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         seconds = {bound: openings(chromium, data, (thread, turns), bound, repeats) for bound in bounds}
         chromium.close()
+    reviewed = readings.measure(quick=options.quick)
     first = median(seconds[bounds[0]])
     rows = [
         (f"{bound:,}", f"{median(each):.2f} s", f"{median(each) / first:.1f}", " ".join(f"{one:.2f}" for one in each))
         for bound, each in seconds.items()
     ]
     written = table(("steps shown at most", "median", f"to {bounds[0]}", "each"), rows)
-    return _SECTION.format(steps=turns * 7, turns=turns, repeats=repeats, table=written)
+    return _SECTION.format(steps=turns * 7, turns=turns, repeats=repeats, table=written, readings=reviewed)
 
 
 def openings(chromium: Browser, data: Path, recorded: tuple[str, int], bound: int, repeats: int) -> list[float]:
