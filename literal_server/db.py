@@ -50,6 +50,7 @@ _CHECKPOINT_PATIENCE = 250
 # So many values are looked up in an index; beyond it, going through the table in the order of a list is faster.
 _LOOKED_UP = 1_000
 _A_MOMENT_SECONDS = 0.1
+_KEPT_CONNECTIONS, _MOST_CONNECTIONS = 3, 15
 
 # synchronous=FULL: an answered write survives a power cut. foreign_keys stays off: children come before parents.
 # secure_delete: what is deleted is overwritten, so that a purge leaves nothing in the free parts of the file.
@@ -91,8 +92,11 @@ class Database:
             connect_args={"async_creator_fn": sqlite_connection.connect},
             json_serializer=json_text.dumps,
             json_deserializer=json_text.loads,
-            # The connection that was used last is used next: each keeps pages of the file, up to 16 MB.
+            # The connection that was used last is used next: each keeps pages of the file, up to 16 MB. So few stay
+            # open when nobody needs them, and more are opened when many read at once.
             pool_use_lifo=True,
+            pool_size=_KEPT_CONNECTIONS,
+            max_overflow=_MOST_CONNECTIONS - _KEPT_CONNECTIONS,
             hide_parameters=True,  # an error goes to the log, what was said in a thread does not
         )
         self._immediate = self._engine.execution_options(begin_with="BEGIN IMMEDIATE")
