@@ -10,10 +10,10 @@ run: ## Start the app at http://localhost:8000 (PORT, HOST)
 	@scripts/setup run
 	@exec scripts/run
 
-test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytest)
+test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytest; "-n 0": one process)
 	@scripts/setup dev
 	@.venv/bin/python -m tests.browser.chromium
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-clients: ## Try every client of Literal AI against the server, in throw-away environments (ARGS="node litellm")
 	@scripts/setup dev
