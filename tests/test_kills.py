@@ -38,9 +38,9 @@ from tests.server_process import KEY, Relay, ServerProcess
 
 pytestmark = pytest.mark.anyio
 
-KILLS = int(os.environ.get("TEST_KILLS", "4"))
+KILLS = int(os.environ.get("TEST_KILLS", "6"))
 JOBS = int(os.environ.get("TEST_JOBS", "1"))
-EMBEDDED = max(1, KILLS // 4)  # of the kills, those of an app with its server inside it
+EMBEDDED = max(2, KILLS // 3)  # of the kills, those of an app with the server that it brings along
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.SystemRandom().randint(1, 10**9)
 TURNS_A_ROUND = 10
 TABS_A_ROUND = 2
@@ -48,7 +48,8 @@ LONGEST_ROUND_SECONDS = 1.0
 ROUNDS_WITH_AN_ANSWER = 0.3  # else a slow machine would cut every turn off
 QUESTIONS = ("What's the weather in San Francisco and Paris?", "What is 2 + 3?", "Hello!")
 QUICK = {"OFFLINE_FIRST_TOKEN_SECONDS": "0.03", "OFFLINE_TOKEN_SECONDS": "0.01"}
-TARGETS = ("app", "server", "both")
+TARGETS = ("app", "server", "both", "record")  # the last is the process beside the app that keeps its record
+EMBEDDED_TARGETS = ("app", "record")
 ENDS = {"answered", "limit", "failed", "cancelled", "interrupted"}
 
 
@@ -138,6 +139,13 @@ def begun(app: AppProcess) -> int:
     """Return how many steps the app's outbox knows as begun."""
     with contextlib.closing(sqlite3.connect(f"file:{app.data / FILE_NAME}?mode=ro", uri=True)) as db:
         return int(db.execute("SELECT count(*) FROM begun").fetchone()[0])
+
+
+def kill_record(app: AppProcess) -> None:
+    """Kill the process that keeps the app's record, or the one that is just being started in its place."""
+    wait_until(lambda: len(app.record_pids) == 2, 30, app.text)
+    with contextlib.suppress(ProcessLookupError, IndexError):
+        os.kill(app.record_pids[1], signal.SIGKILL)
 
 
 def health(app: AppProcess) -> dict[str, Any]:
@@ -250,6 +258,8 @@ async def killed_with_a_server(ledger: Ledger, folder: Path, kills: int, launch:
             victims = [one for one, names in ((app, ("app", "both")), (server, ("server", "both"))) if target in names]
             for victim in victims:
                 await asyncio.to_thread(victim.stop, signal.SIGKILL)
+            if target == "record":
+                await asyncio.to_thread(kill_record, app)
             ledger.kills[target] += 1
             if target == "server":  # the turns end while it is away
                 await asyncio.gather(*asking)
@@ -266,15 +276,20 @@ async def killed_with_a_server(ledger: Ledger, folder: Path, kills: int, launch:
 
 
 async def killed_as_one(ledger: Ledger, folder: Path, kills: int, launch: Launch) -> Figures:
-    """The same with the server inside the app: both die at once, and both come back."""
+    """The same with the server that the app brings along: the app dies, or the process with outbox and server."""
     app = AppProcess(folder / "app", settings=QUICK, launch=launch)
     await asyncio.to_thread(app.start)
     try:
-        for _ in range(kills):
+        for number in range(kills):
+            targets = EMBEDDED_TARGETS
+            target = targets[number] if number < len(targets) else ledger.chance.choice(targets)
             asking = await one_round(app, ledger)
-            await asyncio.to_thread(app.stop, signal.SIGKILL)
-            ledger.kills["embedded"] += 1
-            await asyncio.to_thread(app.start)
+            if target == "record":
+                await asyncio.to_thread(kill_record, app)
+            else:
+                await asyncio.to_thread(app.stop, signal.SIGKILL)
+                await asyncio.to_thread(app.start)
+            ledger.kills[f"embedded {target}"] += 1
             await asyncio.gather(*asking)
         await asyncio.to_thread(all_sent, app)
         key = (app.data / "literal-api-key").read_text().strip()
@@ -297,7 +312,7 @@ async def test_app_and_server_are_killed_and_the_network_is_cut(
 
 
 async def test_the_app_with_its_own_server_is_killed(tmp_path: Path, preloaded: Preloaded, sums: list[Figures]) -> None:
-    """The same with the server inside the app."""
+    """The same with the server that the app brings along, whose process is killed in the middle of turns too."""
     began = time.monotonic()
     figures = await at_once(partial(killed_as_one, launch=preloaded.launch), tmp_path, EMBEDDED)
 
