@@ -27,6 +27,7 @@ from chat.sessions import cleaned, keep_to_own_thread, look_after, show_when_rea
 from chat.settings import Panel
 from chat.sign_in import PasswordSignIn, read_claim
 from chat.tabs import NOT_RECORDED, Tabs, user_of
+from record_process import NotStartedError
 from recording.chainlit_layer import ChainlitLayer
 from wiring import LITERAL_PATH, LOCAL_USER, House, wire
 
@@ -66,6 +67,9 @@ async def start() -> None:
     """Open the house. Only now may links be shown: Chainlit's debug mode set earlier would fill the log."""
     try:
         await house.start()
+    except NotStartedError:  # the log says why, in a sentence that must not drown in the tracebacks of all who ran us
+        logging.shutdown()
+        os._exit(1)
     except Exception as error:  # Chainlit would log it and go on without us
         logger.exception("Verbatim could not start")
         raise SystemExit(1) from error

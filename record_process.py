@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 import httpx
 import uvicorn
+from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
@@ -32,6 +33,7 @@ from collector import spare_the_collector
 from literal_proxy import Told
 from literal_server.app import create_app
 from literal_server.auth import Visitor
+from literal_server.errors import ServerError
 from literal_server.settings import ServerSettings
 from recording.client import LiteralAPI
 from recording.outbox import Outbox
@@ -64,6 +66,10 @@ class Record:
     since: float = field(default_factory=time.time)
 
 
+class NotStartedError(Exception):
+    """The process that keeps the record could not do its work at all; it has said why in the log."""
+
+
 class RecordProcess:
     """The chat's hold on it; `folder` holds the sockets, and nobody else can reach them."""
 
@@ -89,12 +95,12 @@ class RecordProcess:
         return not self._pid
 
     async def until(self, ready: Coroutine[Any, Any, None]) -> None:
-        """Wait for what its work makes ready. Raises RuntimeError when it ends before."""
+        """Wait for what its work makes ready. Raises NotStartedError when it ends before."""
         waiting = asyncio.create_task(ready)
         while not waiting.done():
             if self.has_ended():
                 waiting.cancel()
-                raise RuntimeError("The process that keeps the record has ended; the log says above why.")
+                raise NotStartedError
             await asyncio.wait([waiting], timeout=0.05)
 
     async def end(self) -> None:
@@ -153,14 +159,23 @@ def _work(record: Record, folder: Path, life: int, *, first: bool) -> NoReturn:
         asyncio.set_event_loop(loop)
         loop.run_until_complete(_keep(record, folder, life))
         code = 0
-    except sqlite3.Error as error:
-        so = "Verbatim does not start: " if first else ""
-        logger.error("%s%s cannot be opened (%s).", so, record.outbox_file.name, error)
+    except (sqlite3.Error, DBAPIError, ServerError, OSError) as error:
+        beginning = "Verbatim does not start" if first else "The record is not kept for now"
+        logger.error("%s: %s", beginning, _in_a_sentence(error, record))
     except Exception:
         logger.exception("The process that keeps the record has failed")
     finally:
         logging.shutdown()
         os._exit(code)
+
+
+def _in_a_sentence(error: Exception, record: Record) -> str:
+    match error:
+        case sqlite3.Error():  # the server's own come in another coat
+            return f"{record.outbox_file.name} cannot be opened ({error})."
+        case DBAPIError():
+            return f"the database cannot be used ({error.orig})."
+    return str(error)
 
 
 async def _keep(record: Record, folder: Path, life: int) -> None:

@@ -19,6 +19,7 @@ from literal_server.data_folder import DataFolderInUse, lock_data_folder
 from tests.app_process import AppProcess, children, wait_until
 from tests.chat_client import ChatTab
 from tests.people import let_in
+from tests.preloaded import Preloaded
 
 pytestmark = pytest.mark.anyio
 
@@ -160,14 +161,19 @@ def test_nobody_else_reaches_its_sockets(start_app: Callable[..., AppProcess]) -
     assert socket_folder(app).stat().st_mode & 0o777 == 0o700
 
 
-def test_what_it_cannot_open_ends_the_start(tmp_path: Path) -> None:
-    """With an outbox that is no file the app does not start, says why, and leaves nothing running."""
-    (tmp_path / "data" / "outbox.db").mkdir(parents=True)
-    app = AppProcess(tmp_path / "data")
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [("outbox.db", r"outbox\.db cannot be opened \(unable"), ("literal.db", r"the database cannot be used \(unable")],
+)
+def test_what_it_cannot_open_ends_the_start(tmp_path: Path, preloaded: Preloaded, file: str, reason: str) -> None:
+    """With a file that is none the app does not start, says why in one sentence, and leaves nothing running."""
+    (tmp_path / "data" / file).mkdir(parents=True)
+    app = AppProcess(tmp_path / "data", launch=preloaded.launch)
 
-    with pytest.raises(pytest.fail.Exception, match=r"outbox\.db cannot be opened"):
+    with pytest.raises(pytest.fail.Exception, match=f"Verbatim does not start: {reason}"):
         app.start()
 
+    assert "Traceback" not in app.text()
     wait_until(lambda: not children(app.pid), 10, app.text)
 
 
