@@ -120,6 +120,11 @@ class Outbox:
         """Put the deletion of a score, to follow all else that was put of its thread."""
         self._put("score deletion", thread_id, score_id, {}, self._numbers.next(thread_id))
 
+    def put_gap(self, thread_id: str) -> None:
+        """Put that something of a thread was lost before it came here, for the server to know."""
+        stamp = self._numbers.next(thread_id)
+        self._tell_of_gap(Update(self._number, thread_id, "step", "", {}, time.time(), stamp))
+
     async def waiting_steps(self) -> Sequence[Mapping[str, Any]]:
         """Return the reports of steps that are not known to be stored yet."""
         return [update.body for update in self._lanes if update.kind == "step"]

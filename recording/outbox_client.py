@@ -59,7 +59,7 @@ class OutboxClient:
 
     def put_step(self, step: Mapping[str, Any], *, in_order: bool = False) -> None:
         """Put a step, as `Outbox.put_step`."""
-        self._put("step", step, {"in_order": in_order})
+        self._put("step", step.get("threadId"), step, {"in_order": in_order})
 
     def put_thread(
         self,
@@ -70,29 +70,32 @@ class OutboxClient:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Put what is to be known of a thread, as `Outbox.put_thread`."""
-        self._put("thread", thread_id, {"name": name, "participant": participant, "metadata": metadata})
+        self._put("thread", thread_id, thread_id, {"name": name, "participant": participant, "metadata": metadata})
 
     def put_deletion(self, step_id: str) -> None:
         """Put the deletion of a step."""
-        self._put("deletion", step_id, {})
+        self._put("deletion", None, step_id, {})
 
     def put_score_deletion(self, score_id: str, thread_id: str) -> None:
         """Put the deletion of a score, to follow all else that was put of its thread."""
-        self._put("score_deletion", score_id, thread_id, {})
+        self._put("score_deletion", thread_id, score_id, thread_id, {})
 
-    def _put(self, *report: Any) -> None:
-        method, *told = report
-        now = time.monotonic()
-        line = as_json([method, now, *told])
-        if self._bytes + len(line) > self._limit:
-            self._refused += 1
-            logger.error(
-                "Not recorded: a %s. The process that keeps the record is away, and %d bytes wait for it already "
-                "(OUTBOX_LIMIT_BYTES).",
-                method,
-                self._bytes,
-            )
+    def _put(self, method: str, thread_id: str | None, *told: Any) -> None:
+        line = as_json([method, now := time.monotonic(), *told])
+        if self._bytes + len(line) <= self._limit:
+            self._tell(line, now)
             return
+        self._refused += 1
+        logger.error(
+            "Not recorded: a %s. The process that keeps the record is away, and %d bytes wait for it already "
+            "(OUTBOX_LIMIT_BYTES).",
+            method,
+            self._bytes,
+        )
+        if thread_id and self._bytes <= self._limit + self._limit // 10:
+            self._tell(as_json(["gap", now, thread_id, {}]), now)
+
+    def _tell(self, line: str, now: float) -> None:
         self._put_so_far += 1
         self._untold.append((self._put_so_far, line, now))
         self._bytes += len(line)

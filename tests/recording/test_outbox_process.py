@@ -12,6 +12,7 @@ from recording.outbox import Outbox
 from recording.outbox_client import OutboxClient
 from recording.outbox_service import OutboxService
 from tests.recording.outbox_server import Server, step
+from tests.recording.test_stamps import by_writer
 
 pytestmark = pytest.mark.anyio
 
@@ -146,7 +147,10 @@ async def test_a_process_that_hangs_stops_no_turn(
 async def test_beyond_the_limit_the_newest_are_refused(
     beside: Beside, client: OutboxClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What waits for a process that is away is bounded: the newest are refused, said in the log and counted."""
+    """What waits for a process that is away is bounded: the newest are refused, said in the log and counted.
+
+    The server hears of it, too, so that the thread does not pass for complete.
+    """
     monkeypatch.setattr(outbox_client, "GONE_SECONDS", 0.05)
     await beside.end()
     for number in range(3):
@@ -158,6 +162,7 @@ async def test_beyond_the_limit_the_newest_are_refused(
     await beside.start()
     assert await client.flush(5)
     assert set(beside.server.steps) == {"s0", "s1"}
+    assert list(by_writer(beside.server).values()) == [(3, [[1, 2]])]
 
 
 async def test_a_report_of_any_size_and_content_passes(beside: Beside, client: OutboxClient) -> None:
