@@ -108,6 +108,17 @@ def test_it_ends_with_the_chat(start_app: Callable[..., AppProcess], how: signal
     wait_until(lambda: all(map(has_ended, left)) and not sockets.exists(), 10, app.text)
 
 
+def test_a_terminal_that_closes_leaves_nothing_behind(start_app: Callable[..., AppProcess]) -> None:
+    """What a terminal sends to all at its end ends the chat alone; the others do what they do after any end of it."""
+    app = start_app()
+    worker(app)
+    left, sockets = app.record_pids, socket_folder(app)
+
+    os.killpg(app.pid, signal.SIGHUP)
+
+    wait_until(lambda: all(map(has_ended, [app.pid, *left])) and not sockets.exists(), 10, app.text)
+
+
 def test_the_data_folder_is_taken_until_it_has_ended(start_app: Callable[..., AppProcess]) -> None:
     """An app that is killed leaves it to write the last words, and until then nobody else may write the outbox."""
     app = start_app()
