@@ -213,7 +213,7 @@ def test_large_files_pass_both_ways(app: AppProcess) -> None:
 
 
 def test_news_stream_through_and_end_with_the_reader(app: AppProcess) -> None:
-    """The stream of a running thread begins at once, tells of a change, and is let go when its reader leaves."""
+    """The streams of a running thread begin at once, tell of a change, and are let go when their readers leave."""
     api = reader(app)
     thread_id = "watched"
     project = httpx.post(f"{app.url}/literal/api/my-project", headers={"x-api-key": api.api_key or ""}).json()
@@ -222,14 +222,29 @@ def test_news_stream_through_and_end_with_the_reader(app: AppProcess) -> None:
     api.send_steps([step])
     address = f"{app.url}/literal/projects/{project['projectId']}/logs/live/{thread_id}"
 
-    with httpx.stream("GET", address, timeout=20) as stream:
+    def seen() -> str:
+        lines = httpx.get(address, timeout=20).text.splitlines()
+        return next(line.removeprefix("id: ") for line in lines if line.startswith("id: "))
+
+    with httpx.stream("GET", f"{address}?after={seen()}", timeout=20) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry:")
-        if "changed" not in (first := next(line for line in lines if line)):
-            api.send_steps([step | {"output": {"content": "x"}}])
-            first = next(line for line in lines if "data" in line)
+        api.send_steps([step | {"output": {"content": "x"}}])
+        assert "data: changed" in lines
 
-    assert "changed" in first or first.startswith("id:")
+    before = [descriptors(pid) for pid in (app.pid, worker(app))]
+    target = f"{address.removeprefix(app.url)}?after={seen()}"
+    leaving = [ask(app, target) for _ in range(40)]
+    assert descriptors(worker(app)) >= before[1] + 20  # those that were kept open are used again
+    for one in leaving:
+        one.close()
+    del leaving
+    wait_until(lambda: descriptors(app.pid) < before[0] + 10 and descriptors(worker(app)) < before[1] + 10, 5, app.text)
+
+
+def descriptors(pid: int) -> int:
+    """Return how many files and sockets a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def ask(app: AppProcess, target: str, **headers: str) -> http.client.HTTPResponse:
