@@ -148,11 +148,12 @@ def test_rename_and_delete(app: AppProcess, page: Page) -> None:
     expect(page.get_by_text("What is 6 * 7?")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["/", "/literal/"])
-def test_nothing_sticks_out_on_a_phone(app: AppProcess, page: Page, path: str) -> None:
+@pytest.mark.parametrize(("path", "shown"), [("/", "#chat-input"), ("/literal/", "main")])
+def test_nothing_sticks_out_on_a_phone(app: AppProcess, page: Page, path: str, shown: str) -> None:
     """At the width of a phone no page scrolls sideways."""
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(app.url + path)
+    expect(page.locator(shown)).to_be_visible()  # after the chat has signed in, which loads it once more
     page.wait_for_load_state("networkidle")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
