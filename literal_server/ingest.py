@@ -23,7 +23,7 @@ from literal_server.payloads import GENERATION
 from literal_server.plain_rows import NotPlain, PlainRows, PlainStep
 from literal_server.rows import add, deletion_before_purge, find
 from literal_server.tables import Attachment, Score, Step, Thread
-from literal_server.totals import Standing, account, add_up, begins_earlier, chosen, share
+from literal_server.totals import Standing, account, add_up, begins_earlier, chosen, lift_mark, share
 
 # The words of a step by their names in a report, with the columns they are kept in.
 _COLUMNS = {
@@ -93,6 +93,7 @@ def ingest_plainly(rows: PlainRows, project: str, report: StepReport, environmen
         if (known is not None and before.thread_id != step.thread_id) or begins_earlier(step, before):
             raise NotPlain
         thread.environment = thread.environment or environment
+        lift_mark(thread, step, before)
         add_up(thread, step, before)
 
 

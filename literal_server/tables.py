@@ -148,7 +148,8 @@ class Thread(Base):
     error_count: Mapped[int] = mapped_column(default=0)
     turn_count: Mapped[int] = mapped_column(default=0)
     open_count: Mapped[int] = mapped_column(default=0)
-    reviewed_at: Mapped[int | None]  # at or after the last activity that was there to be reviewed
+    # At or after the last activity that was there to be reviewed; gone when a step came that was not.
+    reviewed_at: Mapped[int | None]
     reviewed_by: Mapped[str | None]
     tags: Mapped[list[str]]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")

@@ -65,10 +65,20 @@ async def account(session: AsyncSession, step: Step, before: Standing, environme
     if before.thread_id is not None and before.thread_id != step.thread_id:
         await recount(session, await ensure_thread(session, step.project_id, before.thread_id, environment))
         anew = True
+    lift_mark(thread, step, before)
     if anew or begins_earlier(step, before):
         await recount(session, thread)
     else:
         add_up(thread, step, before)
+
+
+def lift_mark(thread: Thread | PlainThread, step: Step | PlainStep, before: Standing) -> None:
+    """Let a review lapse for a step that is new in its thread: whatever its times are, the reviewer did not see it.
+
+    Who it was that had reviewed the thread is kept.
+    """
+    if thread.reviewed_at is not None and before.thread_id != step.thread_id and step.deleted_at is None:
+        thread.reviewed_at = None
 
 
 def begins_earlier(step: Step | PlainStep, before: Standing) -> bool:

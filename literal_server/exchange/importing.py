@@ -12,7 +12,7 @@ from literal_server.errors import Refused
 from literal_server.exchange import lines
 from literal_server.exchange.source import Row
 from literal_server.exchange.stored import Arrivals
-from literal_server.exchange.take import take
+from literal_server.exchange.take import mark_of, take, take_mark
 from literal_server.tables import Project
 
 # One turn of the writer; a server that runs beside gets its own turn after each.
@@ -40,6 +40,7 @@ class Import:
         self._arrivals = arrivals
         self._project = project.id
         self._told = refused
+        self._marks: dict[str, tuple[int, str]] = {}
         self.report = Report()
 
     async def run(self, rows: Iterable[Row]) -> Report:
@@ -66,6 +67,7 @@ class Import:
                 await self._store(batch)
                 batch = []
         await self._store(batch)
+        await self._mark()
         if head is not None and end is None:
             self._refuse(head, "The export is cut short: its last line is missing.")
         elif end is not None and not _counts(end, seen, broken):
@@ -90,8 +92,20 @@ class Import:
     async def _take(self, batch: list[Row]) -> None:
         async with self._database.writing() as session:
             new = [await take(session, self._project, row.kind, row.line or {}) for row in batch]
+        for row in batch:
+            if row.kind == "thread" and (mark := mark_of(row.line or {})) is not None:
+                self._marks[(row.line or {})["id"]] = mark
         self.report.added.update(row.kind for row, is_new in zip(batch, new, strict=True) if is_new)
         self.report.there.update(row.kind for row, is_new in zip(batch, new, strict=True) if not is_new)
+
+    async def _mark(self) -> None:
+        """Mark the threads that were reviewed, now that all their steps are here."""
+        marks = list(self._marks.items())
+        for start in range(0, len(marks), _ROWS_AT_ONCE):
+            async with self._database.writing() as session:
+                for thread_id, mark in marks[start : start + _ROWS_AT_ONCE]:
+                    await take_mark(session, self._project, thread_id, mark)
+            await asyncio.sleep(_BREATH_SECONDS)
 
     async def _take_file(self, row: Row) -> None:
         try:

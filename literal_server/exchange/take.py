@@ -87,7 +87,7 @@ async def _participant_of(session: AsyncSession, project: str, line: Line) -> st
 async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     identity = text(line, "id", required=True) or ""
     created_at, deleted_at = moment(line, "createdAt"), moment(line, "deletedAt")
-    reviewed_at, reviewed_by = moment(line, "reviewedAt"), text(line, "reviewedBy")
+    mark_of(line)
     metadata, tags = _of_kind(line, "metadata", dict) or {}, _tags(line)
     known = await rows.find(session, Thread, project, identity)
     if known is None and await _is_purged(session, project, "thread", identity):
@@ -103,8 +103,6 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
     thread.metadata_ = (await payloads.spill(session, thread, merged))["metadata"]
     thread.tags = thread.tags or tags or []
     thread.participant_id = thread.participant_id or await _participant_of(session, project, line)
-    if thread.reviewed_at is None and reviewed_at is not None and reviewed_by:
-        thread.reviewed_at, thread.reviewed_by = reviewed_at, reviewed_by
     if is_new:
         thread.deleted_at, thread.deleted_by = deleted_at, text(line, "deletedBy")
     if created_at is not None:
@@ -113,6 +111,19 @@ async def _take_thread(session: AsyncSession, project: str, line: Line) -> bool:
             thread.last_activity = thread.created_at
     await _take_review(session, project, line, identity)
     return is_new
+
+
+def mark_of(line: Line) -> tuple[int, str] | None:
+    """Answer when a thread was reviewed and by whom, None when its line does not say both."""
+    reviewed_at, reviewed_by = moment(line, "reviewedAt"), text(line, "reviewedBy")
+    return (reviewed_at, reviewed_by) if reviewed_at is not None and reviewed_by else None
+
+
+async def take_mark(session: AsyncSession, project: str, thread_id: str, mark: tuple[int, str]) -> None:
+    """Mark a thread as reviewed, unless it was reviewed here: when its steps are taken, as each new one lifts it."""
+    thread = await rows.find(session, Thread, project, thread_id)
+    if thread is not None and thread.reviewed_by is None:
+        thread.reviewed_at, thread.reviewed_by = mark
 
 
 async def _take_review(session: AsyncSession, project: str, line: Line, thread_id: str) -> None:

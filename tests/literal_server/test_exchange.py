@@ -332,6 +332,24 @@ async def test_half_a_review_is_none(make_store: Callable[[], Database], given: 
     assert (thread["reviewed_at"], thread["reviewed_by"]) == (None, None)
 
 
+async def test_an_imported_step_lifts_the_mark_of_a_review_here(make_store: Callable[[], Database]) -> None:
+    """What was reviewed here and gets a step from an export that says it was reviewed there is to be read anew."""
+    store = make_store()
+    old = {"kind": "step", "id": "old", "threadId": "t", "type": "run", "startTime": "2025-12-31T00:00:00Z"}
+    await take_in(store, [old])
+    async with store.writing() as session:
+        await reviews.mark(session, PROJECT.id, "t", "ada")
+    there = {"kind": "thread", "id": "t", "reviewedAt": "2026-01-01T00:00:00Z", "reviewedBy": "bob"}
+    await take_in(store, [there, old])
+    (thread,) = (await everything(store))["thread"]
+    assert (thread["reviewed_at"] is None, thread["reviewed_by"]) == (False, "ada")
+
+    await take_in(store, [there, old, {**old, "id": "new"}])
+
+    (thread,) = (await everything(store))["thread"]
+    assert (thread["reviewed_at"], thread["reviewed_by"]) == (None, "ada")
+
+
 async def test_prompts_of_one_name_are_not_mixed(make_store: Callable[[], Database]) -> None:
     """A prompt whose name another one has here is refused with its versions, which would change their meaning."""
     old, new = make_store(), make_store()

@@ -48,6 +48,29 @@ async def test_a_mark_says_who_and_when(session: AsyncSession, target: Target) -
         await reviews.mark(session, target.project, "nothing", "ada")
 
 
+@pytest.mark.parametrize("others", [{}, {"scores": [{"name": "right", "value": 1}]}])
+async def test_a_step_that_comes_late_lifts_the_mark(
+    server: Starlette, wire: Wire, target: Target, others: dict[str, object]
+) -> None:
+    """A step that was not there to be reviewed lifts the mark, whatever its times; one that was there does not."""
+    database = server.state.api.database
+    async with database.writing() as session:
+        await reviews.mark(session, target.project, "t", "ada")
+    known = {"id": "s", "threadId": "t", "type": "tool", "startTime": AT, "endTime": AT, "output": {"content": "1"}}
+    await wire.report(known | others)
+    async with database.reading() as session:
+        thread = await threads.find(session, target.project, "t")
+    assert thread is not None
+    assert thread.reviewed_at is not None
+
+    await wire.report({**known, "id": "late"} | others)
+
+    async with database.reading() as session:
+        thread = await threads.find(session, target.project, "t")
+    assert thread is not None
+    assert (thread.reviewed_at, thread.reviewed_by) == (None, "ada")
+
+
 async def test_one_person_has_one_score_of_a_name(session: AsyncSession, target: Target) -> None:
     """Scored again, a step or a thread has the new value; another person's score stays beside it."""
     step = Target(target.project, "t", "s")
