@@ -29,10 +29,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
 
-from collector import spare_the_collector
 from literal_proxy import Told
 from literal_server.app import create_app
 from literal_server.auth import Visitor
+from literal_server.collector import spare_the_collector
 from literal_server.errors import ServerError
 from literal_server.settings import ServerSettings
 from recording.client import LiteralAPI

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ import uvicorn
 
 from literal_server import files, logs, users
 from literal_server.app import create_app
+from literal_server.collector import spare_the_collector
 from literal_server.commands.environment import Environment
 from literal_server.commands.store import opened
 from literal_server.data_folder import file_secret, initial_api_key, key_file, lock_data_folder
@@ -52,7 +52,7 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
         logger.info("The API key is %s.", "that of LITERAL_API_KEY" if environment.api_key else where)
         # uvicorn ends in order on this signal, and then raises it again.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        _spare_the_collector()
+        spare_the_collector()
         # Forwarding headers are not believed: whether a request is local is decided by its peer.
         uvicorn.run(
             guarded,
@@ -63,16 +63,6 @@ def serve(environment: Environment, _arguments: argparse.Namespace) -> int:
             access_log=False,  # the application writes its own, without queries and with projects
         )
     return 0
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector look at what is new, and that less often: what was imported is there to stay.
-
-    A page of a long thread makes a hundred thousand objects, and a quarter of its time went into looking for cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def migrate(environment: Environment, _arguments: argparse.Namespace) -> int:
