@@ -296,7 +296,7 @@ async def steps_of(session: AsyncSession, project: str, thread_id: str) -> Seque
     return list(found)
 
 
-async def skews(session: AsyncSession, project: str, steps: Iterable[Step]) -> dict[tuple[str, str], int]:
+async def skews(session: AsyncSession, project: str, steps: Iterable[Step | PlainStep]) -> dict[tuple[str, str], int]:
     """Answer by thread and writer how far clocks are behind the server's (microseconds), where that is notable."""
     names = sorted({step.thread_id for step in steps if step.writer is not None and step.thread_id is not None})
     found: dict[tuple[str, str], int] = {}

@@ -7,24 +7,28 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from literal_server import certificates, clock, fields, filters, ingest, paging, payloads, rows, totals, tree
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
+from literal_server.plain_rows import PlainStep
 from literal_server.settings import ServerSettings
 from literal_server.tables import Attachment, Participant, Score, Step, Thread
 
 # How many ids one statement asks for.
 IDS_AT_ONCE = 1_000
-_LONG = (Step.input, Step.output, Step.generation, Step.stamps)
+_LONG = ("input", "output", "generation")
+_OUTLINED = tuple(name for name in PlainStep.__slots__ if name not in (*_LONG, "stamps"))
 
 
 @dataclass(frozen=True)
 class FullStep:
-    """A step with its scores and attachments; `parent_id` is the one to show it under."""
+    """A step with its scores and attachments; `parent_id` is the one to show it under.
 
-    step: Step
+    It is a row of the database or, in an outline, a plain one.
+    """
+
+    step: Any
     parent_id: str | None
     scores: Sequence[Score] = field(default_factory=list)
     attachments: Sequence[Attachment] = field(default_factory=list)
@@ -55,43 +59,66 @@ async def find(session: AsyncSession, project: str, identity: str) -> FullStep |
     return (await _completed(session, project, [(step, step.parent_id)]))[0]
 
 
-async def of_threads(
-    session: AsyncSession, project: str, thread_ids: Sequence[str], *, outline: bool = False
-) -> dict[str, list[FullStep]]:
-    """Answer the living steps of each thread: parents first, then in order, lost children under a living ancestor.
-
-    Of an `outline` what went in and out, and the generations, are missing until `load` reads them.
-    """
+async def of_threads(session: AsyncSession, project: str, thread_ids: Sequence[str]) -> dict[str, list[FullStep]]:
+    """Answer the living steps of each thread: parents first, then in order, lost children under a living ancestor."""
     if not thread_ids:
         return {}
-    here = (Step.project_id == project, Step.thread_id.in_(thread_ids))
-    living_steps = select(Step).where(*here, Step.deleted_at.is_(None))
-    if outline:
-        living_steps = living_steps.options(*(defer(column, raiseload=True) for column in _LONG))
-    found = (await session.scalars(living_steps)).all()
-    gone = await session.execute(
-        select(Step.thread_id, Step.id, Step.parent_id).where(*here, Step.deleted_at.is_not(None))
-    )
-    deleted: dict[str, dict[str, str | None]] = {identity: {} for identity in thread_ids}
-    for thread_id, identity, parent_id in gone:
-        deleted[thread_id or ""][identity] = parent_id
+    here = (Step.project_id == project, Step.thread_id.in_(thread_ids), Step.deleted_at.is_(None))
+    found = (await session.scalars(select(Step).where(*here))).all()
+    deleted = await _parents_of_deleted(session, project, thread_ids)
     living: dict[str, list[Step]] = {identity: [] for identity in thread_ids}
     for step in found:
         living[step.thread_id or ""].append(step)
     skews = await certificates.skews(session, project, found)
     arranged = {identity: tree.arrange(living[identity], deleted[identity], skews) for identity in thread_ids}
-    if not outline:
-        await payloads.fill(session, found)
+    await payloads.fill(session, found)
     completed = await _completed(session, project, [pair for pairs in arranged.values() for pair in pairs])
     by_id = {full.step.id: full for full in completed}
     return {identity: [by_id[step.id] for step, _ in pairs] for identity, pairs in arranged.items()}
 
 
-async def load(session: AsyncSession, project: str, identities: Sequence[str]) -> None:
+async def outline(session: AsyncSession, project: str, thread_id: str) -> list[FullStep]:
+    """Answer the living steps of a thread in the same order, without what went in and out of them and the generations.
+
+    Until `load` has read these there is no such attribute. The steps are plain ones: each part of a long thread's page
+    needs the outline, and of 3,600 mapped steps it takes twice as long.
+    """
+    columns = [Step.__mapper__.column_attrs[name].columns[0] for name in _OUTLINED]
+    here = (Step.project_id == project, Step.thread_id == thread_id, Step.deleted_at.is_(None))
+    found = [_outlined(row) for row in await session.execute(select(*columns).where(*here))]
+    deleted = await _parents_of_deleted(session, project, [thread_id])
+    skews = await certificates.skews(session, project, found)
+    return await _completed(session, project, tree.arrange(found, deleted[thread_id], skews))
+
+
+def _outlined(values: Iterable[Any]) -> PlainStep:
+    step = PlainStep.__new__(PlainStep)  # what is not read must not pass for empty
+    for name, value in zip(_OUTLINED, values, strict=True):
+        setattr(step, name, value)
+    return step
+
+
+async def load(session: AsyncSession, project: str, outlined: Iterable[PlainStep]) -> None:
     """Read what an outline has left out of these steps; of values too large for a row their beginnings."""
+    by_id = {step.id: step for step in outlined}
+    identities, columns = list(by_id), [getattr(Step, name) for name in _LONG]
     for start in range(0, len(identities), IDS_AT_ONCE):
         wanted = Step.id.in_(identities[start : start + IDS_AT_ONCE])
-        (await session.scalars(select(Step).where(Step.project_id == project, wanted))).all()
+        found = await session.execute(select(Step.id, *columns).where(Step.project_id == project, wanted))
+        for identity, *values in found:
+            for name, value in zip(_LONG, values, strict=True):
+                setattr(by_id[identity], name, value)
+
+
+async def _parents_of_deleted(
+    session: AsyncSession, project: str, thread_ids: Sequence[str]
+) -> dict[str, dict[str, str | None]]:
+    here = (Step.project_id == project, Step.thread_id.in_(thread_ids), Step.deleted_at.is_not(None))
+    deleted: dict[str, dict[str, str | None]] = {identity: {} for identity in thread_ids}
+    gone = await session.execute(select(Step.thread_id, Step.id, Step.parent_id).where(*here))
+    for thread_id, identity, parent_id in gone:
+        deleted[thread_id or ""][identity] = parent_id
+    return deleted
 
 
 async def with_generation(session: AsyncSession, project: str, thread_id: str) -> set[str]:
@@ -118,7 +145,7 @@ async def below(session: AsyncSession, project: str, identity: str) -> list[Full
     return [FullStep(step, parent_id or identity) for step, parent_id in arranged]
 
 
-async def _completed(session: AsyncSession, project: str, pairs: Sequence[tuple[Step, str | None]]) -> list[FullStep]:
+async def _completed(session: AsyncSession, project: str, pairs: Sequence[tuple[Any, str | None]]) -> list[FullStep]:
     identities = [step.id for step, _ in pairs]
     scores: dict[str, list[Score]] = {}
     attachments: dict[str, list[Attachment]] = {}

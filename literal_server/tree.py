@@ -5,13 +5,17 @@ those of others they stand by that clock, brought to the server's where it is kn
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import TypeVar
 
+from literal_server.plain_rows import PlainStep
 from literal_server.tables import Step
+
+Row = TypeVar("Row", Step, PlainStep)
 
 
 def arrange(
-    steps: Iterable[Step], deleted_parents: Mapping[str, str | None], skews: Mapping[tuple[str, str], int] | None = None
-) -> list[tuple[Step, str | None]]:
+    steps: Iterable[Row], deleted_parents: Mapping[str, str | None], skews: Mapping[tuple[str, str], int] | None = None
+) -> list[tuple[Row, str | None]]:
     """Answer the steps in reading order, each with the id of the parent to show it under (None: at the root).
 
     `deleted_parents` says for every deleted step of the thread which parent it had: a child of a deleted step
@@ -24,7 +28,7 @@ def arrange(
     parents = {step.id: living_parent(step.parent_id, living, deleted_parents) for step in in_order}
     _cut_circles(in_order, parents)
     done: set[str] = set()
-    arranged: list[tuple[Step, str | None]] = []
+    arranged: list[tuple[Row, str | None]] = []
     for step in in_order:
         for one in reversed(_not_yet(step.id, parents, done)):
             done.add(one)
@@ -32,7 +36,7 @@ def arrange(
     return arranged
 
 
-def _in_order(steps: Sequence[Step], skews: Mapping[tuple[str, str], int]) -> list[Step]:
+def _in_order(steps: Sequence[Row], skews: Mapping[tuple[str, str], int]) -> list[Row]:
     starts = {step.id: _start(step, skews) for step in steps}
     latest: dict[str, int] = {}
     # A step is not before those that its writer put before it: its clock may have been set back in between.
@@ -42,13 +46,13 @@ def _in_order(steps: Sequence[Step], skews: Mapping[tuple[str, str], int]) -> li
     return sorted(steps, key=lambda step: (starts[step.id], *_rank(step)))
 
 
-def _start(step: Step, skews: Mapping[tuple[str, str], int]) -> int:
+def _start(step: Step | PlainStep, skews: Mapping[tuple[str, str], int]) -> int:
     if step.start_time is None:
         return step.created_at
     return step.start_time + skews.get((step.thread_id or "", step.writer or ""), 0)
 
 
-def _rank(step: Step) -> tuple[str, int, bool, int, str]:
+def _rank(step: Step | PlainStep) -> tuple[str, int, bool, int, str]:
     # Of two that began at once the one that ended first; when they were reported says nothing.
     placed = (step.writer or "", step.sequence) if step.sequence is not None else ("", 0)
     return *placed, step.end_time is None, step.end_time or 0, step.id
@@ -65,7 +69,7 @@ def living_parent(parent: str | None, living: Container[str], deleted_parents: M
     return parent
 
 
-def _cut_circles(in_order: Sequence[Step], parents: dict[str, str | None]) -> None:
+def _cut_circles(in_order: Sequence[Row], parents: dict[str, str | None]) -> None:
     rank = {step.id: number for number, step in enumerate(in_order)}
     safe: set[str] = set()
     for step in in_order:

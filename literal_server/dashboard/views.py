@@ -248,7 +248,7 @@ async def read_thread(
     if thread is None:
         return None
     line = (await lines_of(session, project, [thread], now))[0]
-    arranged = (await steps.of_threads(session, project, [thread_id], outline=True))[thread_id]
+    arranged = await steps.outline(session, project, thread_id)
     roots = nest(arranged, current_step)
     await _show_files(session, project, roots, link)
     certificate = certificates.of_thread(thread, [full.step for full in arranged], now)
@@ -283,7 +283,7 @@ def without_reviews(page: ThreadPage) -> ThreadPage:
 
 async def load(session: AsyncSession, project: str, nodes: Iterable[StepNode | None]) -> None:
     """Read what went in and out of these steps."""
-    await steps.load(session, project, [node.step.id for node in nodes if node is not None])
+    await steps.load(session, project, [node.step for node in nodes if node is not None])
 
 
 async def _show_files(session: AsyncSession, project: str, roots: Sequence[StepNode], link: FileLink) -> None:

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from literal_server import steps
 from literal_server.dashboard import timeline, windows
 from literal_server.dashboard.views import StepNode, flatten, nest
 from literal_server.dashboard.windows import Group, Later, Window
+from literal_server.plain_rows import PlainStep
 from literal_server.steps import FullStep
 from literal_server.tables import Step
 from tests.literal_server.wire import Wire
@@ -94,6 +96,31 @@ async def test_the_rest_is_read_part_by_part(http: httpx.AsyncClient, wire: Wire
     parts = f"/projects/{server.state.api.project}/logs/parts/t"
     for query in ("", "?from=a1", "?from=a1&count=x", "?from=x&count=1", "?from=a1&count=99999999"):
         assert (await http.get(parts + query)).status_code == 404, query
+
+
+async def test_an_outline_knows_what_it_has_not_read(wire: Wire, server: Starlette) -> None:
+    """Its steps stand as in the whole tree; what went in and out of one is no attribute of it before it is loaded."""
+    ids = ["a", "b", "c", "d"]
+    for number, identity in enumerate(ids):
+        inside = {"parentId": ids[number - 1]} if number else {}
+        await wire.report({"id": identity, "threadId": "t", "type": "tool", "output": {"n": number}, **inside})
+    await wire.send('mutation { deleteStep(id: "b") { id } }')
+    api = server.state.api
+    async with api.database.reading() as session:
+        outlined = await steps.outline(session, api.project, "t")
+        whole = (await steps.of_threads(session, api.project, ["t"]))["t"]
+        assert [(one.step.id, one.parent_id) for one in outlined] == [("a", None), ("c", "a"), ("d", "c")]
+        assert [(one.step.id, one.parent_id) for one in whole] == [("a", None), ("c", "a"), ("d", "c")]
+        with pytest.raises(AttributeError):
+            assert outlined[0].step.output is None
+        await steps.load(session, api.project, [outlined[0].step])
+    left_out = [name for name in PlainStep.__slots__ if not hasattr(outlined[0].step, name)]
+    assert left_out == ["stamps"]
+    read = [name for name in PlainStep.__slots__ if name not in left_out]
+    assert {name: getattr(outlined[0].step, name) for name in read} == {
+        name: getattr(whole[0].step, name) for name in read
+    }
+    assert not hasattr(outlined[1].step, "output")
 
 
 @settings(max_examples=60, deadline=None)
