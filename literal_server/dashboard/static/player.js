@@ -13,18 +13,17 @@ const skip = controls.querySelector(".skip-idle");
 
 const cues = [...player.querySelectorAll(".cue")].map((element) => {
   const prose = element.querySelector(".prose");
-  const stream = prose?.cloneNode();
-  stream?.classList.add("typed", "streaming");
   return {
     element,
     step: (element.dataset.step ? element : element.querySelector("[data-step]"))?.dataset.step,
     prose,
-    stream,
-    text: prose?.textContent.trim() ?? "",
+    stream: null, // what stands in for the prose while it streams
+    text: "",
     bar: element.querySelector(".bar"),
     after: element.querySelectorAll(".after, .more"),
     start: Number(element.dataset.start),
     end: Number(element.dataset.end),
+    share: null, // how much of it is drawn: below 0 before it begins
   };
 });
 
@@ -43,25 +42,36 @@ function write(seconds) {
   return `${minutes}:${(seconds - minutes * 60).toFixed(1).padStart(4, "0")}`;
 }
 
+function streamOf(cue) {
+  const stream = cue.prose.cloneNode();
+  stream.hidden = false;
+  stream.classList.add("typed", "streaming");
+  cue.text = cue.prose.textContent.trim();
+  return stream;
+}
+
 function draw() {
   let newest = null;
   for (const cue of cues) {
     const begun = moment >= cue.start;
     const over = moment >= cue.end;
-    const share = over ? 1 : begun ? (moment - cue.start) / (cue.end - cue.start) : 0;
+    const share = over ? 1 : begun ? (moment - cue.start) / (cue.end - cue.start) : -1;
+    if (cue.prose && begun) newest = cue.element;
+    if (share === cue.share) continue; // of thousands few change from one frame to the next
+    cue.share = share;
     cue.element.hidden = !begun;
-    if (cue.bar) cue.bar.setAttribute("width", String(Math.round(1000 * share)));
+    if (cue.bar) cue.bar.setAttribute("width", `${(100 * Math.max(0, share)).toFixed(1)}%`);
     for (const part of cue.after) part.hidden = !over;
     if (cue.prose) {
       const streaming = begun && !over;
       if (streaming) {
+        cue.stream ??= streamOf(cue);
         cue.stream.textContent = cue.text.slice(0, Math.round(cue.text.length * share));
         if (!cue.stream.isConnected) cue.prose.after(cue.stream);
       } else {
-        cue.stream.remove();
+        cue.stream?.remove();
       }
       cue.prose.hidden = streaming;
-      if (begun) newest = cue.element;
     }
   }
   const total = toShown(length);
