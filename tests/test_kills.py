@@ -14,6 +14,7 @@ import random
 import signal
 import sqlite3
 import time
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -219,6 +220,7 @@ async def at_once(job: Job, folder: Path, kills: int) -> Figures:
                 return await job(Ledger(seed, http), folder / str(number), share)
             except BaseException as error:
                 error.add_note(f"TEST_SEED={seed} TEST_JOBS=1, and {share} kills of this kind, do the same again")
+                traceback.print_exception(error)  # at once: the other jobs may take an hour
                 raise
 
     async with asyncio.TaskGroup() as group:
