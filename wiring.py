@@ -17,7 +17,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.routing import BaseRoute, Mount
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 
 from agent.agent import Agent
 from agent.conversation import Answer, Conversations
@@ -419,9 +420,16 @@ def _mount(server: FastAPI, house: House) -> None:
         *shut_routes(),
     ]
     if kept.literal:
-        ours.append(Mount(LITERAL_PATH, kept.literal, name="literal"))
+        ours += [
+            Route(LITERAL_PATH, _to_pages, name="literal"),  # else Chainlit would take it for a page of the chat
+            Mount(LITERAL_PATH, kept.literal, name="literal"),
+        ]
     others = [route for route in server.router.routes if getattr(route, "name", None) not in OUR_ROUTES]
     server.router.routes[:] = [*ours, *others]
+
+
+def _to_pages(_request: Request) -> Response:
+    return RedirectResponse(f"{LITERAL_PATH.removeprefix('/')}/")
 
 
 def _secret(value: SecretStr | None) -> str | None:

@@ -18,7 +18,13 @@ FOREIGN = [
     {"Origin": "null"},
     {"Origin": "http://127.0.0.1:1"},
 ]
-OURS = [("POST", "/process/"), ("POST", "/process"), ("GET", "/literal/"), ("POST", "/literal/api/graphql")]
+OURS = [
+    ("POST", "/process/"),
+    ("POST", "/process"),
+    ("GET", "/literal"),
+    ("GET", "/literal/"),
+    ("POST", "/literal/api/graphql"),
+]
 
 
 def chainlits_routes() -> list[tuple[str, str]]:

@@ -263,6 +263,14 @@ def test_an_address_is_passed_on_as_it_was_asked_for(app: AppProcess, target: st
     assert ask(app, target).status == 404
 
 
+def test_the_pages_are_found_without_a_slash(app: AppProcess) -> None:
+    """The address that people are told and type leads to the list, and not to a page of the chat."""
+    listing = httpx.get(f"{app.url}/literal", follow_redirects=True)
+
+    assert listing.url.path.startswith("/literal/projects/")
+    assert "<h1>Threads</h1>" in listing.text
+
+
 def test_there_is_no_websocket(app: AppProcess) -> None:
     """Who wants to open one is refused, and the log is not filled with it."""
     key = {"Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}
