@@ -92,6 +92,7 @@ def _lifespan(settings: ServerSettings, metrics: Metrics) -> Callable[[Starlette
             async with (
                 ring.following(database),
                 follower.following(),
+                changes.following_commands(database),
                 pricing.following(database),
                 purge.in_rounds(database, settings),
             ):

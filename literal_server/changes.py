@@ -1,17 +1,27 @@
 """Who waits for news of a thread is told when something in it is stored: in this process, without asking the database.
 
+What commands store beside the server is seen after some seconds, and not in which thread: then all count as changed.
+
 A revision is a text that is another one after each change, and after a restart.
 """
 
 import asyncio
+import logging
 import secrets
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from literal_server.db import Database
 from literal_server.tables import Score, Step, Thread
+
+logger = logging.getLogger(__name__)
+
+BESIDE_SECONDS = 2.0
 
 Key = tuple[str, str]
 """Project and id of a thread."""
@@ -55,6 +65,38 @@ class Changes:
                 self._forgotten = self._latest.popitem(last=False)[1]
             for waiting in self._waiting.get(key, ()):
                 waiting.set()
+
+    def tell_all(self) -> None:
+        """Give every thread a new revision and wake all who wait."""
+        self._count += 1
+        self._latest.clear()
+        self._forgotten = self._count
+        for waiting in self._waiting.values():
+            for one in waiting:
+                one.set()
+
+    @asynccontextmanager
+    async def following_commands(self, database: Database) -> AsyncIterator[None]:
+        """Tell of what commands store beside the server, within some seconds."""
+        task = asyncio.create_task(self._follow_commands(database, await database.unfollowed()))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _follow_commands(self, database: Database, seen: int) -> None:
+        while True:
+            await asyncio.sleep(BESIDE_SECONDS)
+            try:
+                latest = await database.unfollowed()
+            except SQLAlchemyError:
+                logger.exception("Whether commands have stored something could not be read; it is tried again.")
+                continue
+            if latest != seen:
+                seen = latest
+                self.tell_all()
 
     def revision(self, key: Key) -> str:
         """Answer the revision of a thread. To be asked for before the thread is read, so that nothing is missed."""

@@ -152,6 +152,16 @@ class Database:
             self._follow(made.sync_session)
         async with self._in_turn(), made as session, session.begin():
             yield session
+            if self._follow is None:
+                await _count(session)
+
+    async def unfollowed(self) -> int:
+        """Answer a number that is another one after each writing session that nobody followed: those of commands.
+
+        It lies in the file, so that the server beside a command sees it.
+        """
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(text("PRAGMA user_version"))).scalar_one())
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do this in the one write transaction, in the writer's thread and in one trip to it, and answer its answer.
@@ -231,6 +241,11 @@ class Database:
         async with self._in_turn(), self._plain.connect() as connection:
             await connection.execute(text("VACUUM"))
         await self.forget_deleted()
+
+
+async def _count(session: AsyncSession) -> None:
+    before: int = (await session.execute(text("PRAGMA user_version"))).scalar_one()
+    await session.execute(text(f"PRAGMA user_version={(before + 1) % 2**31}"))
 
 
 def _prepare_connection(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -24,8 +24,10 @@ async def opened(settings: ServerSettings) -> AsyncIterator[Database]:
     try:
         if not await database.is_migrated():
             await _prepare(database, settings)
-        async with database.writing() as session:
-            if not await projects.all_projects(session):
+        async with database.reading() as session:
+            is_empty = not await projects.all_projects(session)
+        if is_empty:
+            async with database.writing() as session:
                 await keys.prepare_project(session, settings.project_name, initial_api_key(settings))
         yield database
     finally:

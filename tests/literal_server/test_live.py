@@ -12,6 +12,7 @@ from literal_server import clock, reviews
 from literal_server.auth import Authenticate
 from literal_server.changes import Changes
 from literal_server.dashboard import live
+from literal_server.db import Database
 from literal_server.reviews import Judgement, Target
 from tests.literal_server.visitors import named_visitor
 from tests.literal_server.wire import Wire, gql
@@ -164,3 +165,25 @@ def test_a_forgotten_thread_counts_as_changed(monkeypatch: pytest.MonkeyPatch) -
     changes.tell([("p", "b"), ("p", "c"), ("p", "d")])
     assert changes.revision(("p", "a")) != first
     assert changes.revision(("p", "d")) == changes.revision(("p", "d"))
+
+
+async def test_what_a_command_stores_is_told(
+    server: Starlette, http: httpx.AsyncClient, thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that writes to the database beside the server is seen, by who waits and by who asks later."""
+    monkeypatch.setattr(live, "STREAM_SECONDS", 30.0)
+    api = server.state.api
+    seen = api.changes.revision((api.project, "t"))
+    beside = Database(api.settings.database_path)
+    waiting = asyncio.create_task(news(http, thread, seen))
+    await waited_for(server)
+
+    async with beside.writing() as session:
+        await reviews.tag(session, Target(api.project, "t"), "imported")
+    await beside.close()
+
+    assert "data: changed" in (await waiting).text
+    assert "data: changed" in (await news(http, thread, seen)).text
+    latest = api.changes.revision((api.project, "t"))
+    assert latest != seen
+    assert api.changes.revision((api.project, "another")) == latest
