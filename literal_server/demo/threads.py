@@ -159,15 +159,22 @@ def _mark(turn: Turn, number: int, script: Script) -> dict[str, Any]:
     return {"superseded": {"by": by, "at": at, "author": script.user}}
 
 
+def _as_a_model_writes(arguments: Any) -> str:
+    return json.dumps(arguments, ensure_ascii=False)
+
+
 def _work(turn: Turn, number: int, run_id: str, script: Script) -> Iterator[Row]:
     """What happens in a run: model calls, the tool calls that they ask for, and the answer with its judgement."""
     for round_, calls in enumerate(turn.rounds):
         ids = {script.new_id(number, round_, place): call for place, call in enumerate(calls)}
         asked = [
-            {"id": f"call_{identity[:12]}", "type": "function",
-             "function": {"name": call.name, "arguments": json.dumps(_filled(call.arguments, script))}}
+            {
+                "id": f"call_{identity[:12]}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": _as_a_model_writes(_filled(call.arguments, script))},
+            }
             for identity, call in ids.items()
-        ]  # fmt: skip
+        ]
         message = {"role": "assistant", "content": None, "tool_calls": asked}
         yield _model_call(script, script.new_id(number, round_, "llm"), run_id, message)
         for identity, call in ids.items():
