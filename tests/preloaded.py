@@ -96,6 +96,7 @@ def main() -> None:
             answer = os.fork()
             if answer == 0:
                 _become(question)
+            ended.pop(answer, None)  # of an earlier program whose number this one has got
         print(json.dumps(answer), flush=True)
 
 
