@@ -110,6 +110,7 @@ def _code(pid: int, ended: dict[int, int]) -> int | None:
 
 def _become(program: Mapping[str, Any]) -> None:
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which is ignored where the tests run under `nohup`
     log = os.open(program["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for given, place in ((nothing, 0), (log, 1), (log, 2)):

@@ -101,7 +101,7 @@ async def test_saves_good_and_bad_leave_one_of_each(watched: AppProcess) -> None
         thread = recorded(watched, thread_id, runs=2)
 
     counted = re.findall(r"COUNTED routes=(.*) outboxes=(\d+) layers=(\d+)", watched.text())
-    assert counted == [(str(["process", "process", "literal"]), "1", "1")]
+    assert counted == [(str(["process", "process", "literal", "literal"]), "1", "1")]
     assert sum(step.type == "llm" for step in thread.steps) == 4
 
 

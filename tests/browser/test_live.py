@@ -101,7 +101,8 @@ def test_news_outlive_the_server(tmp_path: Path, page: Page) -> None:
     first = ServerProcess(tmp_path / "data", LITERAL_API_KEY="k")
     report(first, {"id": "r", "type": "run", "name": "agent", "startTime": at(0)})
     page.goto(first.url)
-    page.get_by_role("link", name="Untitled thread").click()
+    with page.expect_request(lambda request: "/live/" in request.url):  # by then its scripts are here
+        page.get_by_role("link", name="Untitled thread").click()
     expect(page.locator("details.run")).to_have_count(1)
     first.stop(signal.SIGKILL)
     second = ServerProcess(tmp_path / "data", LITERAL_API_KEY="k", PORT=str(first.port))
