@@ -167,8 +167,12 @@ class ChainlitLayer(BaseDataLayer):
 
     async def get_thread_author(self, thread_id: str) -> str:
         """Return the caller's name for an own thread, an empty text for one that is somebody else's or unknown."""
-        owner = await self._read(lambda: self._api.owner_of_thread(thread_id))
+        owner = await self._read(lambda: self._stored_owner(thread_id))
         return owner if owner == self._caller.get().name else ""
+
+    async def _stored_owner(self, thread_id: str) -> str:
+        await self._outbox.flush(STORED_SECONDS, thread_id)  # the first question may have been asked a moment ago
+        return await self._api.owner_of_thread(thread_id)
 
     async def has_step(self, step_id: str) -> bool:
         """Tell whether there is a step of this id, anybody's; none is known of while the server gives no answer."""

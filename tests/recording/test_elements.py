@@ -134,3 +134,10 @@ async def test_the_sdk_attaches_over_the_same_transport(recording: Recording) ->
     made = await recording.api.create_attachment(step_id="s", name="a.txt", content="text", mime="text/plain")
     assert (made.object_key or "").startswith("files/")
     assert (await recording.browser.get(str(made.url).removeprefix("/literal"))).text == "text"
+
+
+async def test_a_thread_is_ones_own_from_its_first_question_on(recording: Recording) -> None:
+    """Who reloads the page at once is not told that the thread is nobody's, while the report of it waits for others."""
+    await ada_has(recording, "new")
+
+    assert await recording.layer.get_thread_author("new") == "ada"
