@@ -13,7 +13,7 @@ run: ## Start the app at http://localhost:8000 (PORT, HOST)
 test: ## Run all tests, a real browser included (ARGS="-k weather" goes to pytest; "-n 0": one process)
 	@scripts/setup dev
 	@.venv/bin/python -m tests.browser.chromium
-	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@.venv/bin/python -m pytest -n 2 -rR --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-clients: ## Try every client of Literal AI against the server, in throw-away environments (ARGS="node litellm")
 	@scripts/setup dev
