@@ -93,7 +93,7 @@ def run(options: Options) -> str:
         indexed=indexed,
         rate=steps / indexed,
         rounds=rounds,
-        table=table(("page", "p50", "p95", "goal"), rows),
+        table=table(("page", "p50", "p95", "goal", ""), rows),
         memory=memory,
         memory_before=before,
     )
@@ -112,7 +112,7 @@ def _wait_for_index(url: str, began: float) -> float:
     raise TimeoutError("The index was not made in time.")
 
 
-def _measured(client: httpx.Client, row: Row, rounds: int) -> tuple[str, str, str]:
+def _measured(client: httpx.Client, row: Row, rounds: int) -> tuple[str, str, str, str]:
     print(f"  {row.name}", flush=True)
     page = f"/projects/{history.PROJECT}"
     following = re.search(r'rel="next" href="\?([^"]+)"', client.get(f"{page}/logs/threads").text)
@@ -123,5 +123,13 @@ def _measured(client: httpx.Client, row: Row, rounds: int) -> tuple[str, str, st
         began = time.monotonic()
         client.get(page + row.path.format(wanted)).raise_for_status()
         seconds.append(time.monotonic() - began)
-    p50, p95 = (f"{percentile(seconds[1:], share) * 1_000:.0f} ms" for share in (0.5, 0.95))
-    return p50, p95, "" if row.goal is None else "{} / {} ms".format(*row.goal)
+    measured = [percentile(seconds[1:], share) * 1_000 for share in (0.5, 0.95)]
+    p50, p95 = (f"{milliseconds:.0f} ms" for milliseconds in measured)
+    return p50, p95, *_judged(measured, row.goal)
+
+
+def _judged(measured: Sequence[float], goal: tuple[int, int] | None) -> tuple[str, str]:
+    if goal is None:
+        return "", ""
+    is_met = all(milliseconds < most for milliseconds, most in zip(measured, goal, strict=True))
+    return "{} / {} ms".format(*goal), "met" if is_met else "**missed**"
