@@ -218,11 +218,12 @@ async def test_a_filter_stays_in_the_address(http: httpx.AsyncClient, threads_pa
 
 
 async def test_a_wrong_filter_is_shown_with_its_mistake(http: httpx.AsyncClient, threads_page: str) -> None:
-    """The sentence says what is wrong, the text is marked from there on, and nothing in it runs."""
+    """The sentence says what is wrong, the text is marked from there on, nothing in it runs, and a link leads out."""
     response = await http.get(threads_page, params={"q": "errors > 0 and <script>"})
     assert response.status_code == 400
     assert "was not expected here" in response.text
     assert "<pre>errors &gt; 0 and <mark>&lt;script&gt;</mark></pre>" in response.text
+    assert '<a href="?">Show all threads</a>' in response.text
     assert (await http.get(threads_page, params={"q": "x" * 5_000})).status_code == 400
     odd = await http.get(threads_page + "?q=name%20%3D%20%22%ED%A0%80%00%22")  # half a surrogate pair, and NUL
     assert odd.status_code == 200
