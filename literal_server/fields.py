@@ -29,8 +29,8 @@ _STEP_OF_THREAD: Condition = and_(
 _SCORE_OF_STEP: Condition = and_(
     Score.project_id == Step.project_id, Score.step_id == Step.id, Score.deleted_at.is_(None)
 )
-_SCORE_OF_THREAD: Condition = and_(
-    Score.project_id == Thread.project_id, Score.thread_id == Thread.id, Score.deleted_at.is_(None)
+_SCORE_IN_THREAD: Condition = and_(
+    Score.project_id == Thread.project_id, Score.counted_thread_id == Thread.id, Score.deleted_at.is_(None)
 )
 _PARTICIPANT_OF_THREAD: Condition = and_(
     Participant.project_id == Thread.project_id,
@@ -73,9 +73,7 @@ THREADS: dict[str, Field] = {
     "tags": tags(Thread.tags),
     "participantId": text(Thread.participant_id),
     "participantIdentifiers": some(text(Participant.identifier), _PARTICIPANT_OF_THREAD, Thread),
-    "scoreValue": either(
-        named_score(Score, and_(_STEP_OF_THREAD, _SCORE_OF_STEP), Thread), named_score(Score, _SCORE_OF_THREAD, Thread)
-    ),
+    "scoreValue": named_score(Score, _SCORE_IN_THREAD, Thread),
     "duration": number(THREAD_DURATION),
     "environment": _environment(Thread.environment),
 }

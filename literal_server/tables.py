@@ -49,6 +49,12 @@ def deleted_rows(table: str, beyond: str = "") -> Index:
     return Index(f"ix_{table}_deleted", "deleted_at", sqlite_where=which, postgresql_where=which)
 
 
+def counted_scores(name: str, *columns: str) -> Index:
+    """An index of the scores that count in a thread."""
+    which = text("deleted_at IS NULL AND counted_thread_id IS NOT NULL")
+    return Index(name, *columns, sqlite_where=which, postgresql_where=which)
+
+
 class Project(Base):
     """One workspace; `id` is the slug in addresses."""
 
@@ -227,6 +233,8 @@ class Score(Base):
             sqlite_where=text("thread_id IS NOT NULL"),
             postgresql_where=text("thread_id IS NOT NULL"),
         ),
+        counted_scores("ix_scores_counted_by_name", "project_id", "name", "value", "counted_thread_id", "deleted_at"),
+        counted_scores("ix_scores_counted_by_thread", "project_id", "counted_thread_id"),
         deleted_rows("scores"),
     )
 
@@ -234,6 +242,8 @@ class Score(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     step_id: Mapped[str | None]
     thread_id: Mapped[str | None]  # of a judgement of the whole thread; those of its steps have none
+    # The thread in which it counts: that one, or the one of its step while that lives. Triggers keep it.
+    counted_thread_id: Mapped[str | None]
     generation_id: Mapped[str | None]
     dataset_experiment_item_id: Mapped[str | None]
     name: Mapped[str]

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import fields, filters, paging, search, thread_query, threads
 from literal_server.filters import OrderColumn, nullable_number, nullable_text
 from literal_server.paging import Page, PageRequest
 from literal_server.settings import ServerSettings
-from literal_server.tables import Score, Step, Thread
+from literal_server.tables import Score, Thread
 
 # Larger counts are not worth the time they take.
 MOST_COUNTED = 1_000
@@ -97,17 +97,11 @@ async def own(session: AsyncSession, wanted: Wanted, identities: Sequence[str]) 
 
 async def scores_of(session: AsyncSession, project: str, found: Sequence[Thread]) -> dict[str, list[MeanScore]]:
     """Answer the scores of threads and of what is in them by thread: of each name how many, and their mean."""
-    identities = [thread.id for thread in found]
-    link = and_(Step.project_id == Score.project_id, Step.id == Score.step_id, Step.deleted_at.is_(None))
-    living = (Score.project_id == project, Score.deleted_at.is_(None))
     values: dict[tuple[str, str], list[float]] = {}
-    for thread, query in (
-        (Step.thread_id, select(Step.thread_id, Score.name, Score.value).join(Score, link)),
-        (Score.thread_id, select(Score.thread_id, Score.name, Score.value)),
-    ):
-        rows = await session.execute(query.where(*living, thread.in_(identities)).order_by(Score.name))
-        for identity, name, value in rows:
-            values.setdefault((identity or "", name), []).append(value)
+    counted = (Score.project_id == project, Score.counted_thread_id.in_([thread.id for thread in found]))
+    query = select(Score.counted_thread_id, Score.name, Score.value).where(*counted, Score.deleted_at.is_(None))
+    for identity, name, value in await session.execute(query.order_by(Score.name)):
+        values.setdefault((identity or "", name), []).append(value)
     told: dict[str, list[MeanScore]] = {}
     for (identity, name), given in values.items():
         told.setdefault(identity, []).append(MeanScore(name, len(given), sum(given) / len(given)))

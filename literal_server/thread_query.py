@@ -345,9 +345,6 @@ def _some_score(project: str, key: str | None, conditions: Sequence[Condition]) 
             raise QueryError(f"There is no {name_of(one.field)}; a score has comment and type.", one.field.place)
         if attribute or one.operator is not None:
             found.append((attribute or _Number(Score.value)).holds(one))
-    # The scores are asked first: there are far fewer of them than steps.
-    given = (Score.project_id == project, Score.deleted_at.is_(None), *found)
-    link = and_(Step.project_id == Score.project_id, Step.id == Score.step_id, Step.deleted_at.is_(None))
-    of_steps = select(Step.thread_id).select_from(Score).join(Step, link).where(*given, Step.thread_id.is_not(None))
-    of_threads = select(Score.thread_id).where(*given, Score.thread_id.is_not(None))
-    return or_(Thread.id.in_(of_steps), Thread.id.in_(of_threads))
+    # The scores are asked first: those of a name and a value lie together in an index, with their threads.
+    here = (Score.project_id == project, Score.deleted_at.is_(None), Score.counted_thread_id.is_not(None))
+    return Thread.id.in_(select(Score.counted_thread_id).where(*here, *found))

@@ -52,6 +52,7 @@ _DERIVED: Mapping[type[Base], Container[str]] = {
         "is_error", "model", "provider", "input_tokens", "output_tokens", "token_count", "duration", "cost",
         "prompt_id", "payloads",
     },
+    Score: {"counted_thread_id"},
 }  # fmt: skip
 _OBJECTS = {"settings", "variablesDefaultValues", "metadata"}
 _LISTS = {"tags", "templateMessages", "variables"}

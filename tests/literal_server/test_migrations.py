@@ -57,6 +57,38 @@ async def test_older_generations_get_their_columns(tmp_path: Path) -> None:
     assert [tuple(row) for row in found] == [(1.5, "p"), (None, None), (None, None)]
 
 
+async def test_older_scores_get_their_threads(tmp_path: Path) -> None:
+    """Scores that were stored before count in the thread of their living step, or in the one that they are given to."""
+    path = tmp_path / "literal.db"
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0011")
+        for step, deleted_at in (("there", None), ("deleted", 1)):
+            connection.exec_driver_sql(
+                "INSERT INTO steps (project_id, id, thread_id, type, created_at, updated_at, deleted_at, is_error)"
+                " VALUES ('p', ?, 't', 'run', 0, 0, ?, 0)",
+                (step, deleted_at),
+            )
+        scores = (("1", "there", None), ("2", "deleted", None), ("3", "unknown", None), ("4", None, "whole"))
+        for score in scores:
+            connection.exec_driver_sql(
+                "INSERT INTO scores (project_id, id, step_id, thread_id, name, type, value, created_at, updated_at)"
+                " VALUES ('p', ?, ?, ?, 'n', 'HUMAN', 1, 0, 0)",
+                score,
+            )
+    database = Database(path)
+    await database.migrate()
+    await database.close()
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT counted_thread_id FROM scores ORDER BY id").scalars().all()
+    engine.dispose()
+
+    assert found == ["t", None, None, "whole"]
+
+
 @pytest.mark.parametrize("query", ['score["user-feedback"] < 1', 'user = ada and tool = "search"', "step.error"])
 async def test_the_planner_knows_large_tables(tmp_path: Path, query: str) -> None:
     """Asked of a new database, steps are looked up by their thread and scores by their step, not by the project."""
