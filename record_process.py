@@ -30,12 +30,14 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from literal_proxy import Told
+from literal_server import steps
 from literal_server.app import create_app
 from literal_server.auth import Visitor
 from literal_server.collector import spare_the_collector
 from literal_server.errors import ServerError
+from literal_server.rest import Api
 from literal_server.settings import ServerSettings
-from recording.client import LiteralAPI
+from recording.client import LiteralAPI, UnreachableError
 from recording.outbox import Outbox
 from recording.outbox_metrics import OutboxMetrics
 from recording.outbox_service import OutboxService
@@ -185,13 +187,14 @@ async def _keep(record: Record, folder: Path, life: int) -> None:
         (folder / socket).unlink(missing_ok=True)
     async with AsyncExitStack() as running:
         health = OutboxMetrics(lambda: outbox.status())
-        transport = None
+        api: LiteralAPI
         if record.server:
             door = _ToldDoor(record.sign_in) if record.sign_in else _told
             literal = create_app(record.server, door, recorder=health.status, collectors=(health,))
             placed = Starlette(routes=[Mount(record.server.mounted_at, literal)])
-            transport = httpx.ASGITransport(placed, raise_app_exceptions=False)
-        api = LiteralAPI(record.url, record.key, transport)
+            api = _OwnServer(record, literal, placed)
+        else:
+            api = LiteralAPI(record.url, record.key)
         running.push_async_callback(api.close)
         outbox = Outbox(api, record.outbox_file, record.outbox_limit)
         if record.server:
@@ -206,6 +209,22 @@ async def _keep(record: Record, folder: Path, life: int) -> None:
         if not service.ended.is_set():
             await service.heard_out(SECONDS_TO_HEAR_OUT)
             await outbox.stop(0)
+
+
+class _OwnServer(LiteralAPI):
+    """A client of the server in this process, which answers in no roundabout way what every question waits for."""
+
+    def __init__(self, record: Record, literal: Starlette, placed: Starlette) -> None:
+        super().__init__(record.url, record.key, httpx.ASGITransport(placed, raise_app_exceptions=False))
+        self._literal = literal
+
+    async def has_step(self, step_id: str) -> bool:
+        """Tell whether a step of this id is stored. Raises UnreachableError."""
+        server: Api = self._literal.state.api
+        try:
+            return steps.is_there(server.database, server.project, step_id)
+        except sqlite3.Error as error:
+            raise UnreachableError(f"could not look for a step: {error}") from error
 
 
 @contextlib.asynccontextmanager

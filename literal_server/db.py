@@ -87,6 +87,7 @@ class Database:
         self._path = path
         self._writer = ThreadPoolExecutor(1, "database-writer")
         self._connection: sqlite3.Connection | None = None  # of the writer's thread
+        self._at_hand: sqlite3.Connection | None = None  # for `look_up`
         self._engine = create_async_engine(
             f"sqlite+aiosqlite:///{path}",
             connect_args={"async_creator_fn": sqlite_connection.connect},
@@ -123,9 +124,17 @@ class Database:
         """Give the connections back to the system."""
         await self._engine.dispose()
         await asyncio.to_thread(self._writer.shutdown)
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._connection, self._at_hand):
+            if connection is not None:
+                connection.close()
+        self._connection = self._at_hand = None
+
+    def look_up(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Answer the one row of a query by a whole key, at once: that takes less time than a trip to a thread."""
+        if self._at_hand is None:
+            self._at_hand = sqlite_connection.open_file(str(self._path))
+        found: tuple[Any, ...] | None = self._at_hand.execute(query, values).fetchone()
+        return found
 
     @asynccontextmanager
     async def reading(self, within: float | None = None) -> AsyncIterator[AsyncSession]:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from literal_server import certificates, clock, fields, filters, ingest, paging, payloads, rows, totals, tree
+from literal_server.db import Database
 from literal_server.errors import NotFound, ThreadDeleted
 from literal_server.ingest import StepReport
 from literal_server.plain_rows import PlainStep
@@ -48,6 +49,12 @@ async def find_row(session: AsyncSession, project: str, identity: str) -> Step |
     """Answer the row of the living step with this id."""
     step = await session.get(Step, (project, identity))
     return step if step is not None and step.deleted_at is None else None
+
+
+def is_there(database: Database, project: str, identity: str) -> bool:
+    """Tell whether there is a living step with this id, without a session."""
+    query = "SELECT 1 FROM steps WHERE project_id = ? AND id = ? AND deleted_at IS NULL"
+    return database.look_up(query, (project, identity)) is not None
 
 
 async def find(session: AsyncSession, project: str, identity: str) -> FullStep | None:
