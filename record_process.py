@@ -8,6 +8,7 @@ the one that watches over it forks it anew, and the chat tells again what was no
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import select
 import shutil
@@ -40,7 +41,7 @@ from literal_server.settings import ServerSettings
 from recording.client import LiteralAPI, UnreachableError
 from recording.outbox import Outbox
 from recording.outbox_metrics import OutboxMetrics
-from recording.outbox_service import OutboxService
+from recording.outbox_service import OutboxService, take_up_journals
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ SECONDS_TO_END = 10.0
 class Record:
     """Where reports wait and where they go: to the server of this address and key, or to our own of these settings.
 
-    `sign_in` is the address to which our server's pages send who must sign in first, None where nobody must. `since` is
-    when the chat began: turns that were heard of since then go on.
+    `journal` is the name of that which the chat keeps beside the outbox's file. `sign_in` is the address to which our
+    server's pages send who must sign in first, None where nobody must. `since` is when the chat began: turns that were
+    heard of since then go on.
     """
 
     outbox_file: Path
     outbox_limit: int
+    journal: str
     url: str
     key: str
     server: ServerSettings | None = None
@@ -159,7 +162,7 @@ def _work(record: Record, folder: Path, life: int, *, first: bool) -> NoReturn:
     try:
         loop = asyncio.new_event_loop()  # not `asyncio.run`, which in Chainlit's process takes the chat's
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(_keep(record, folder, life))
+        loop.run_until_complete(_keep(record, folder, life, first=first))
         code = 0
     except (sqlite3.Error, DBAPIError, ServerError, OSError) as error:
         beginning = "Verbatim does not start" if first else "The record is not kept for now"
@@ -180,7 +183,7 @@ def _in_a_sentence(error: Exception, record: Record) -> str:
     return str(error)
 
 
-async def _keep(record: Record, folder: Path, life: int) -> None:
+async def _keep(record: Record, folder: Path, life: int, *, first: bool) -> None:
     chat_is_gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(life, chat_is_gone.set)
     for socket in (OUTBOX_SOCKET, SERVER_SOCKET):
@@ -200,7 +203,9 @@ async def _keep(record: Record, folder: Path, life: int) -> None:
         if record.server:
             await running.enter_async_context(literal.router.lifespan_context(literal))
             await running.enter_async_context(_serving(placed, folder / SERVER_SOCKET))
-        outbox.start(alive_since=record.since)
+        if first:  # no turn of this chat runs yet
+            await take_up_journals(outbox, record.outbox_file.parent, record.journal)
+        outbox.start(alive_since=math.inf if first else record.since)
         service = OutboxService(outbox)
         listening = await service.listen(str(folder / OUTBOX_SOCKET))
         spare_the_collector()

@@ -48,6 +48,7 @@ from record_process import OUTBOX_SOCKET, SERVER_SOCKET, Record, RecordProcess
 from recording.client import LiteralAPI
 from recording.feedback import Feedback
 from recording.history import RecordedThread, find_thread
+from recording.journal import Journal
 from recording.outbox_client import OutboxClient
 from recording.outbox_store import FILE_NAME
 from recording.recorder import Recorder
@@ -94,6 +95,7 @@ class Settings(BaseSettings, Limits):
     data_dir: Path = Path("data")
     outbox_limit_bytes: int = Field(100_000_000, ge=1)
     recording: Literal["on", "off"] = "on"
+    flush_each_event: bool = False
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
     purge_after_days: int = Field(30, ge=0)
@@ -318,7 +320,8 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
     if url and not key:
         raise SystemExit("LITERAL_API_URL is set, so LITERAL_API_KEY must be too: it names the project to record in.")
     kept.record = RecordProcess()
-    outbox = (settings.data_dir / FILE_NAME, settings.outbox_limit_bytes)
+    journal = Journal(settings.data_dir)
+    outbox = (settings.data_dir / FILE_NAME, settings.outbox_limit_bytes, journal.name)
     if url and key:
         kept.api = LiteralAPI(url, key)
         record = Record(*outbox, url, key)
@@ -337,7 +340,8 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
         kept.api = LiteralAPI(HERE, key, httpx.AsyncHTTPTransport(uds=str(socket)))
         kept.literal = LiteralProxy(socket, partial(_visitor, kept))
         record = Record(*outbox, HERE, key, server, sign_in="/login" if kept.logins else None)
-    kept.outbox = OutboxClient(kept.record.folder / OUTBOX_SOCKET, settings.outbox_limit_bytes)
+    outbox_socket, in_file = kept.record.folder / OUTBOX_SOCKET, None if settings.flush_each_event else journal
+    kept.outbox = OutboxClient(outbox_socket, settings.outbox_limit_bytes, in_file)
     kept.record.fork(record)
     kept.feedback = Feedback(
         kept.api, kept.outbox, lambda user, thread_id: kept.conversations.find(user, thread_id) is not None

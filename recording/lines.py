@@ -29,7 +29,7 @@ class Lines(asyncio.Protocol):
         """Take some lines, in the order in which they were sent."""
         raise NotImplementedError
 
-    def send(self, line: str) -> None:
-        """Send a line, if there is still somebody to send it to; what JSON makes in ASCII has no break in it."""
+    def send(self, *lines: str) -> None:
+        """Send some lines at once, if there is still somebody to send them to; in JSON there is no break."""
         if self.transport and not self.transport.is_closing():
-            self.transport.write(line.encode("ascii") + b"\n")
+            self.transport.write("\n".join([*lines, ""]).encode())

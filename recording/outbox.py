@@ -60,6 +60,9 @@ class Outbox:
         for update in self._store.waiting():
             self._lanes.add(update)
         self._left_open = self._store.begun()
+        self._journals = self._store.journals()
+        self._read_to: list[Statement] = []
+        self._said_at: float | None = None
         self._number = self._store.last_number()
         self._writes = self._settled = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -87,6 +90,25 @@ class Outbox:
             asyncio.create_task(self._send_for_ever(), name="recording outbox"),
             asyncio.create_task(self._look_after_the_file(), name="recording outbox file"),
         ]
+
+    def read_to(self, journal: str) -> int:
+        """Return up to which number all of a journal was put here, by this process or an earlier one."""
+        return self._journals.get(journal, 0)
+
+    def from_journal(self, journal: str, number: int, said_at: float | None = None) -> None:
+        """Have what is put next written together with the note that the journal was read up to this number.
+
+        `said_at` (seconds of the epoch) is when it was said, where that was before this process began.
+        """
+        self._journals[journal] = number
+        self._read_to, self._said_at = [store.read_to(journal, number)], said_at
+
+    async def took_up(self, journal: str) -> None:
+        """Wait until what was left of other journals than this one is written; `start` ends the turns it left open."""
+        self._read_to, self._said_at = [], None
+        await self.written()
+        self._left_open = self._store.begun()
+        self._store.write([store.forget_journals(but=journal)], self._note_write)
 
     def put_step(self, step: Mapping[str, Any], *, in_order: bool = False) -> None:
         """Put a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored.
@@ -145,7 +167,7 @@ class Outbox:
 
     def _put(self, kind: Kind, lane: str, key: str, body: dict[str, Any], stamp: Stamp | None) -> None:
         self._number += 1
-        update = Update(self._number, lane, kind, key, body, time.time(), stamp)
+        update = Update(self._number, lane, kind, key, body, self._said_at or time.time(), stamp)
         # What completes a report that was taken is taken too, so that no step is kept by half.
         if not self._lanes.tells_of(update.kind, update.key) and self._lanes.size + update.size > self._limit:
             self.health.refused += 1
@@ -164,7 +186,7 @@ class Outbox:
             self._lanes.merge(waiting, update)
         else:
             self._lanes.add(update)
-        self._write(waiting or update, _open_steps(update))
+        self._write(waiting or update, [*_open_steps(update), *self._read_to])
         self._work.set()
 
     def _tell_of_gap(self, lost: Update) -> None:

@@ -1,25 +1,29 @@
 """The chat's end of the connection to the outbox, which is in a process of its own so that it costs the chat nothing.
 
-What was put is kept here until that process has it on disk: should it end and be started anew, it is told again.
+What was put is kept here until that process has it on disk: should it end and be started anew, it is told again. What
+is in the journal meanwhile is safe from a kill, so nobody waits for that process then.
 """
 
 import asyncio
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from recording.client import UnreachableError
+from recording.journal import Journal
 from recording.lines import Lines
-from recording.updates import as_json
+from recording.updates import as_json, from_json, size_of
 
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_TRIES = 0.05
 SECONDS_BETWEEN_LOOKS = 1.0
+GATHERING_SECONDS = 0.02  # what is in the journal is told together with what comes within this time
 GONE_SECONDS = 10.0  # so long turns wait for a process that is gone, before they go on with reports in memory alone
 ANSWER_SECONDS = 2.0
 UNKNOWN = {"server_answers": None, "oldest_waiting_seconds": None, "disk_fails": False}
@@ -27,17 +31,28 @@ COUNTS = ("waiting", "waiting_bytes", "only_in_memory", "retries", "set_aside", 
 DELAYS = ("to_disk_ms", "to_server_ms")
 
 
+class _Untold(NamedTuple):
+    number: int
+    line: str
+    put_at: float
+    in_journal: bool
+
+
 class OutboxClient:
     """Puts reports into the outbox of another process; as `Outbox` has it, to put never waits and `written` does.
 
-    Beyond `limit` bytes of reports that nobody has taken the newest are refused, each with a line in the log.
+    Beyond `limit` bytes of reports that nobody has taken the newest are refused, each with a line in the log. Without a
+    journal, `written` waits until the other process has flushed them to the disk.
     """
 
-    def __init__(self, socket: Path, limit: int) -> None:
+    def __init__(self, socket: Path, limit: int, journal: Journal | None = None) -> None:
         self._socket = str(socket)
         self._limit = limit
+        self._journal = journal
+        self._to_wait_for = 0  # the last report that is not in the journal
         self._line: _Line | None = None
-        self._untold: deque[tuple[int, str, float]] = deque()
+        self._untold: deque[_Untold] = deque()
+        self._gathered: list[str] = []
         self._bytes = 0
         self._put_so_far = self._kept = self._refused = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -82,7 +97,7 @@ class OutboxClient:
 
     def _put(self, method: str, thread_id: str | None, *told: Any) -> None:
         line = as_json([method, now := time.monotonic(), *told])
-        if self._bytes + len(line) <= self._limit:
+        if self._bytes + size_of(line) <= self._limit:
             self._tell(line, now)
             return
         self._refused += 1
@@ -97,16 +112,29 @@ class OutboxClient:
 
     def _tell(self, line: str, now: float) -> None:
         self._put_so_far += 1
-        self._untold.append((self._put_so_far, line, now))
-        self._bytes += len(line)
-        if self._line:
-            self._line.send(line)
+        in_journal = self._journal is not None and self._journal.append(self._put_so_far, line)
+        if not in_journal:
+            self._to_wait_for = self._put_so_far
+        self._untold.append(_Untold(self._put_so_far, line, now, in_journal))
+        self._bytes += size_of(line)
+        if self._line is None:
+            return
+        self._gathered.append(line)
+        if not in_journal:
+            self._send_gathered()
+        elif len(self._gathered) == 1:
+            asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._send_gathered)
+
+    def _send_gathered(self) -> None:
+        if self._line and self._gathered:
+            self._line.send(*self._gathered)
+        self._gathered = []
 
     async def written(self) -> None:
         """Wait until all that was put is on disk, or is known not to get there."""
-        if self._kept < self._put_so_far and not self._alone:
+        if self._kept < self._to_wait_for and not self._alone:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append((self._put_so_far, waiter))
+            self._waiters.append((self._to_wait_for, waiter))
             await waiter
 
     async def flush(self, seconds: float, thread_id: str | None = None) -> bool:
@@ -133,16 +161,18 @@ class OutboxClient:
             return False
 
     async def status(self) -> dict[str, Any]:
-        """Return how recording fares, as `Outbox.status`; while nobody answers, as it was last known."""
-        if self._line:
+        """Return how recording fares, as `Outbox.status`; `away` while nobody answers, and the rest as last known."""
+        away = self._line is None
+        if not away:
             try:
                 self._status = await self._ask(ANSWER_SECONDS, "status")
             except UnreachableError:
                 logger.warning("The process that keeps the record does not answer")
+                away = True
         told = {"waiting": len(self._untold), "waiting_bytes": self._bytes, "refused": self._refused}
         if self._alone:
-            told["only_in_memory"] = len(self._untold)
-        return self._status | {name: self._status[name] + count for name, count in told.items()}
+            told["only_in_memory"] = sum(not one.in_journal for one in self._untold)
+        return self._status | {name: self._status[name] + count for name, count in told.items()} | {"away": away}
 
     async def stop(self, seconds: float) -> None:
         """Have what is left sent, at most for `seconds`, and the other process end; what is not sent is on its disk."""
@@ -153,12 +183,15 @@ class OutboxClient:
         if self._staying:
             self._staying.cancel()
             await asyncio.gather(self._staying, return_exceptions=True)
+        if self._journal:
+            self._journal.end(self._kept)
 
     async def _ask(self, seconds: float, what: str, *arguments: Any) -> Any:
         self._asked += 1
         number = self._asked
         line, answer = json.dumps(["ask", number, what, *arguments]), asyncio.get_running_loop().create_future()
         self._questions[number] = line, answer
+        self._send_gathered()
         if self._line:
             self._line.send(line)
         try:
@@ -187,10 +220,9 @@ class OutboxClient:
 
     def connected(self, line: "_Line") -> None:
         """Tell what the other process has not confirmed, now that it is ready."""
-        self._line = line
-        line.send(json.dumps(["from", self._kept]))
-        for _, untold, _ in self._untold:
-            line.send(untold)
+        self._line, self._gathered = line, []
+        line.send(json.dumps(["from", self._kept, self._journal.name if self._journal else ""]))
+        line.send(*(untold.line for untold in self._untold))
         for question, _ in self._questions.values():
             line.send(question)
         self._ready.set()
@@ -198,8 +230,10 @@ class OutboxClient:
     def kept(self, number: int) -> None:
         """Note that all up to this report is on disk."""
         self._kept, self._alone = number, False
-        while self._untold and self._untold[0][0] <= number:
-            self._bytes -= len(self._untold.popleft()[1])
+        while self._untold and self._untold[0].number <= number:
+            self._bytes -= size_of(self._untold.popleft().line)
+        if self._journal:
+            self._journal.confirmed(number)
         while self._waiters and self._waiters[0][0] <= number:
             _go_on(self._waiters.popleft()[1])
 
@@ -210,7 +244,8 @@ class OutboxClient:
 
     def _wait_no_longer(self) -> None:
         """Let turns go on if the other process is gone, or hangs, for too long."""
-        if self._alone or not self._untold or time.monotonic() - self._untold[0][2] < GONE_SECONDS:
+        oldest = next((one.put_at for one in self._untold if not one.in_journal), math.inf)
+        if self._alone or time.monotonic() - oldest < GONE_SECONDS:
             return
         logger.error("The process that keeps the record confirms nothing: reports wait in memory alone.")
         self._alone = True
@@ -229,7 +264,7 @@ class _Line(Lines):
 
     def lines_received(self, lines: Sequence[bytes]) -> None:
         for line in lines:
-            match json.loads(line):
+            match from_json(line):
                 case {"kept": number}:
                     self._client.kept(number)
                 case {"answer": number, "value": value}:

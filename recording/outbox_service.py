@@ -1,15 +1,16 @@
 """The outbox's end of the connection to the chat: takes its reports, says which are on disk, and answers questions."""
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from recording import journal
 from recording.lines import Lines
 from recording.outbox import Outbox
-from recording.updates import as_json
+from recording.updates import as_json, from_json
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class _Chat(Lines):
         super().__init__()
         self._service, self._outbox = service, service.outbox
         self._taken = self._told = 0
+        self._journal = ""
         self._put_at: list[float] = []
         self._telling: asyncio.Task[None] | None = None
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -76,26 +78,27 @@ class _Chat(Lines):
 
     def lines_received(self, lines: Sequence[bytes]) -> None:
         for line in lines:
-            what, *rest = json.loads(line)
+            what, *rest = from_json(line)
             if what == "ask":
                 task = asyncio.create_task(self._answer(*rest))
                 self._answering.add(task)
                 task.add_done_callback(self._answering.discard)
             elif what == "from":
                 self._taken = self._told = rest[0]
+                self._journal = rest[1]
             else:
                 self._take(what, *rest)
         if self._told < self._taken and not self._telling:
             self._telling = asyncio.create_task(self._tell())
 
-    def _take(self, method: str, put_at: float, *told: Any) -> None:
-        *arguments, named = told
+    def _take(self, what: str, put_at: float, *told: Any) -> None:
         self._taken += 1
+        if self._journal:
+            if self._taken <= self._outbox.read_to(self._journal):
+                return  # told again, as an earlier process could not confirm it any more
+            self._outbox.from_journal(self._journal, self._taken)
         self._put_at.append(put_at)
-        try:
-            getattr(self._outbox, f"put_{method}")(*arguments, **named)
-        except Exception:
-            logger.exception("A report (%s) could not be taken", method)
+        _put(self._outbox, what, *told)
 
     async def _tell(self) -> None:
         """Say how many reports are on disk, until it is all; those that come meanwhile share the next commit."""
@@ -111,3 +114,29 @@ class _Chat(Lines):
     async def _answer(self, number: int, what: str, *arguments: Any) -> None:
         answer = await self._service.questions[what](*arguments)
         self.send(as_json({"answer": number, "value": answer}))
+
+
+async def take_up_journals(outbox: Outbox, folder: Path, own: str) -> None:
+    """Put what killed chats have left in their journals, before the outbox starts; `own` is the one of this chat."""
+    left = journal.left_behind(folder, own)
+    for name, paths in left.items():
+        for path in paths:
+            said_at = path.stat().st_mtime
+            for number, line in journal.lines(path):
+                if number > outbox.read_to(name):
+                    what, _, *told = from_json(line)
+                    outbox.from_journal(name, number, said_at)
+                    _put(outbox, what, *told)
+    await outbox.took_up(own)
+    if outbox.health.disk_fails:
+        return  # at the next start
+    for path in (path for paths in left.values() for path in paths):
+        path.unlink()
+
+
+def _put(outbox: Outbox, what: str, *told: Any) -> None:
+    *arguments, named = told
+    try:
+        getattr(outbox, f"put_{what}")(*arguments, **named)
+    except Exception:
+        logger.exception("A report (%s) could not be taken", what)

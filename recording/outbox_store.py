@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS waiting (
     number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
     put_at REAL NOT NULL, stamp TEXT);
 CREATE TABLE IF NOT EXISTS begun (step_id TEXT PRIMARY KEY, body TEXT NOT NULL, last_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS journals (name TEXT PRIMARY KEY, read INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS dead_letters (
     number INTEGER PRIMARY KEY, lane TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
     put_at REAL NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, retry INTEGER NOT NULL DEFAULT 0,
@@ -85,6 +86,10 @@ class OutboxStore:
         """Return the steps that were begun and not ended, oldest first."""
         rows = self._db.execute("SELECT body, last_at FROM begun ORDER BY rowid")
         return [Begun(json.loads(body), last_at) for body, last_at in rows]
+
+    def journals(self) -> dict[str, int]:
+        """Return up to which number of each journal all has been written here."""
+        return dict(self._db.execute("SELECT name, read FROM journals"))
 
     def last_number(self) -> int:
         """Return the highest number that is taken."""
@@ -184,6 +189,16 @@ def _open(path: Path) -> sqlite3.Connection:
 def put(update: Update) -> Statement:
     """Return the statement that writes an update, new or merged."""
     return f"INSERT OR REPLACE INTO waiting ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", _row(update)  # noqa: S608 - ours
+
+
+def read_to(journal: str, number: int) -> Statement:
+    """Return the statement that notes how far a journal was read."""
+    return "INSERT OR REPLACE INTO journals VALUES (?, ?)", (journal, number)
+
+
+def forget_journals(but: str) -> Statement:
+    """Return the statement that forgets the journals of chats that have ended."""
+    return "DELETE FROM journals WHERE name <> ?", (but,)
 
 
 def remove(numbers: Iterable[int]) -> Statement:

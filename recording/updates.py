@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
+
 from recording.stamps import Stamp, merged
 
 Kind = Literal["step", "thread", "deletion", "score deletion"]
@@ -44,7 +46,7 @@ class Update:
     def size(self) -> int:
         """The bytes that it takes in the file."""
         body, stamp = self.texts
-        return len(body) + len(stamp or "")
+        return size_of(body) + len(stamp or "")
 
     @property
     def is_word(self) -> bool:
@@ -66,12 +68,32 @@ class Update:
         return f"deletion of step {self.key}" if self.kind == "deletion" else f"{self.kind} {self.key}"
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)  # made once: `json.dumps` makes one for each call
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+_DECODER = msgspec.json.Decoder()
 
 
 def as_json(body: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Write a body in ASCII, whatever it holds: halves of surrogate pairs, and as text what JSON has no form for."""
-    return _ENCODER.encode(body)
+    """Write a body as a line that UTF-8 can hold, whatever is in it, and as text what JSON has no form for.
+
+    Halves of surrogate pairs make all of it fall back to escapes; numbers that JSON does not have become null.
+    """
+    try:
+        return _ENCODER.encode(body).decode()
+    except (TypeError, ValueError):  # such halves, or keys of other kinds
+        return json.dumps(body, separators=(",", ":"), default=str)
+
+
+def from_json(text: str | bytes) -> Any:
+    """Read what `as_json` wrote."""
+    try:
+        return _DECODER.decode(text)
+    except ValueError:  # what fell back
+        return json.loads(text)
+
+
+def size_of(text: str) -> int:
+    """Return how many bytes a text takes."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def merged_step(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Body:

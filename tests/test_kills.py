@@ -39,9 +39,9 @@ from tests.server_process import KEY, Relay, ServerProcess
 
 pytestmark = pytest.mark.anyio
 
-KILLS = int(os.environ.get("TEST_KILLS", "6"))
+KILLS = int(os.environ.get("TEST_KILLS", "7"))
 JOBS = int(os.environ.get("TEST_JOBS", "1"))
-EMBEDDED = max(2, KILLS // 3)  # of the kills, those of an app with the server that it brings along
+EMBEDDED = max(3, KILLS // 3)  # of the kills, those of an app with the server that it brings along
 SEED = int(os.environ.get("TEST_SEED", "0")) or random.SystemRandom().randint(1, 10**9)
 TURNS_A_ROUND = 10
 TABS_A_ROUND = 2
@@ -50,7 +50,7 @@ ROUNDS_WITH_AN_ANSWER = 0.3  # else a slow machine would cut every turn off
 QUESTIONS = ("What's the weather in San Francisco and Paris?", "What is 2 + 3?", "Hello!")
 QUICK = {"OFFLINE_FIRST_TOKEN_SECONDS": "0.03", "OFFLINE_TOKEN_SECONDS": "0.01"}
 TARGETS = ("app", "server", "both", "record")  # the last is the process beside the app that keeps its record
-EMBEDDED_TARGETS = ("app", "record")
+EMBEDDED_TARGETS = ("app", "record", "all")  # the last as when a container is killed
 ENDS = {"answered", "limit", "failed", "cancelled", "interrupted"}
 
 
@@ -157,7 +157,12 @@ def health(app: AppProcess) -> dict[str, Any]:
 
 def all_sent(app: AppProcess) -> None:
     """Wait until the server has all that was recorded, and that nothing was refused."""
-    wait_until(lambda: health(app)["waiting"] == 0, 120, lambda: f"{health(app)}\n{app.text()[-3000:]}")
+
+    def done() -> bool:
+        figures = health(app)
+        return figures["waiting"] == 0 and not figures["away"]
+
+    wait_until(done, 120, lambda: f"{health(app)}\n{app.text()[-3000:]}")
     figures = health(app)
     assert (figures["set_aside"], figures["refused"]) == (0, 0), app.text()[-3000:]
 
@@ -278,7 +283,7 @@ async def killed_with_a_server(ledger: Ledger, folder: Path, kills: int, launch:
 
 
 async def killed_as_one(ledger: Ledger, folder: Path, kills: int, launch: Launch) -> Figures:
-    """The same with the server that the app brings along: the app dies, or the process with outbox and server."""
+    """The same with the server that the app brings along: the app dies, that process beside it, or all at once."""
     app = AppProcess(folder / "app", settings=QUICK, launch=launch)
     await asyncio.to_thread(app.start)
     try:
@@ -289,6 +294,9 @@ async def killed_as_one(ledger: Ledger, folder: Path, kills: int, launch: Launch
             if target == "record":
                 await asyncio.to_thread(kill_record, app)
             else:
+                for pid in app.record_pids if target == "all" else ():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 await asyncio.to_thread(app.stop, signal.SIGKILL)
                 await asyncio.to_thread(app.start)
             ledger.kills[f"embedded {target}"] += 1

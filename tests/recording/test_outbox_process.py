@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
 
 from recording import outbox_client
+from recording.journal import Journal
 from recording.outbox import Outbox
-from recording.outbox_client import OutboxClient
-from recording.outbox_service import OutboxService
+from recording.outbox_client import OutboxClient, _Untold
+from recording.outbox_service import OutboxService, take_up_journals
+from recording.updates import as_json
 from tests.recording.outbox_server import Server, step
 from tests.recording.test_stamps import by_writer
 
@@ -25,10 +29,12 @@ class Beside:
         self.outbox: Outbox
         self._listening: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Open the file and listen."""
+    async def start(self, own: str = "") -> None:
+        """Open the file and listen; for another chat than before, with its own journal's name, take up what is left."""
         self.socket.unlink(missing_ok=True)
         self.outbox = Outbox(self.server.api, self.folder / "outbox.db")
+        if own:
+            await take_up_journals(self.outbox, self.folder, own)
         self.outbox.start()
         self.service = OutboxService(self.outbox)
         self._listening = await self.service.listen(str(self.socket))
@@ -218,3 +224,82 @@ async def test_the_end_is_told_and_waited_for(beside: Beside) -> None:
 
     assert beside.service.ended.is_set()
     assert set(beside.server.steps) == {"one"}
+
+
+@pytest.fixture
+async def journaling(beside: Beside, tmp_path: Path) -> AsyncIterator[OutboxClient]:
+    """A chat with a journal, which is killed in the end: it says nothing more."""
+    made = OutboxClient(beside.socket, limit=100_000, journal=Journal(tmp_path))
+    made.start()
+    await made.ready()
+    yield made
+    kill(made)
+
+
+def kill(client: OutboxClient) -> None:
+    """Let a chat say no more."""
+    assert client._staying
+    client._staying.cancel()
+    if client._line and client._line.transport:
+        client._line.transport.abort()
+    client._line = None
+
+
+async def test_what_is_in_the_journal_is_not_waited_for(beside: Beside, journaling: OutboxClient) -> None:
+    """While the other process is away turns go on at once, `/health` says so, and the next one hears all of it."""
+    await beside.end()
+    journaling.put_step(step("one"))
+
+    await asyncio.wait_for(journaling.written(), 0.5)
+
+    status = await journaling.status()
+    assert (status["away"], status["waiting"], status["only_in_memory"]) == (True, 1, 0)
+    await beside.start()
+    assert await journaling.flush(5)
+    assert (await journaling.status())["away"] is False
+    assert set(beside.server.steps) == {"one"}
+
+
+async def test_what_was_in_the_journal_of_a_killed_chat_is_taken_up(beside: Beside, journaling: OutboxClient) -> None:
+    """With both processes killed at once the next start takes up what neither could pass on, each report once.
+
+    A turn that was left open is ended at the moment when it was last heard of; then the journal is gone.
+    """
+    journaling.put_step(step("told"))
+    assert await journaling.flush(5)
+    await beside.end()
+    journaling.put_step({"id": "run", "threadId": "t", "type": "run", "name": "r", "startTime": "2020-01-01T00:00:00Z"})
+    journaling.put_deletion("told")
+    await journaling.written()
+    kill(journaling)
+    (left,) = beside.folder.glob("journal-*")
+    os.utime(left, (1.7e9, 1.7e9))
+
+    await beside.start(own="another")
+
+    assert await beside.outbox.flush(5)
+    assert list(beside.server.steps)[:2] == ["told", "run"]
+    assert [keys for keys in beside.server.received if keys == ["told"]] == [["told"], ["told"]]
+    assert beside.server.steps["run"]["endTime"].startswith("2023-11-14T22:13:20")
+    assert sorted(by_writer(beside.server).values())[0] == (1, [[1, 1]])
+    assert list(beside.folder.glob("journal-*")) == []
+    await beside.end()
+    await beside.start(own="a third")
+    assert await beside.outbox.flush(5)
+    assert beside.outbox.status()["waiting"] == 0
+
+
+async def test_what_was_written_but_not_confirmed_is_put_once(beside: Beside, journaling: OutboxClient) -> None:
+    """Told again to the next process, or found in the journal, what the file has already is passed over."""
+    beside.server.answer = lambda _variables: Response(status_code=503)
+    journaling.put_step(step("one", tags=["first"]))
+    assert not await journaling.flush(0.2)
+    journaling._kept = 0  # as if the word that it is on disk had been cut off
+    await beside.end()
+    journaling._untold.extend(lost := [_Untold(1, as_json(["step", 0.0, step("one", tags=["again"]), {}]), 0.0, True)])
+    await beside.start()
+    journaling.put_step(step("two"))
+    assert not await journaling.flush(0.2)
+    assert lost[0] not in journaling._untold
+
+    assert {one["id"]: one.get("tags") for one in await journaling.waiting_steps()} == {"one": ["first"], "two": None}
