@@ -36,7 +36,8 @@ A thread of {steps:,} steps ({turns} turns of {of_turn}) lies in the server's da
 reading of the review pages, {repeats} times each, in a fresh context: the seconds run until what was asked for is on
 the screen. It is opened at a step in its middle (`?currentStepId=`), then at its beginning, and from there it is
 scrolled to its end in one jump, until the last step is there ("user saw, model saw" shows one turn, the last one first;
-the player is taken to the thread's last moment instead). The goal is {goal:.0f} s for each.
+the player is taken to the thread's last moment instead, until the last message is there). The goal is {goal:.0f} s for
+each.
 
 {table}
 
@@ -56,7 +57,6 @@ _PLAYED_TO_THE_END = """() => {
   const scrub = document.querySelector(".scrub");
   scrub.value = scrub.max;
   scrub.dispatchEvent(new Event("input"));
-  scrollTo(0, document.documentElement.scrollHeight);
 }"""
 
 
@@ -118,7 +118,7 @@ def _opened(chromium: Browser, thread: LongThread, reading: str) -> tuple[float,
     page = context.new_page()
     address = f"{thread.address}?view={reading}"
     first = SHOWN.get(reading, ".row, .message")
-    wanted = SHOWN.get(reading, f'[data-step="{thread.middle}"][aria-current="step"]')
+    wanted = ".sides article" if reading == "sides" else f'[data-step="{thread.middle}"][aria-current="step"]'
     middle = _seconds(page, lambda: _goto(page, f"{address}&currentStepId={thread.middle}", wanted))
     opened = _seconds(page, lambda: _goto(page, address, first))
     end = _seconds(page, lambda: _to_the_end(page, thread, reading))
@@ -136,6 +136,7 @@ def _to_the_end(page: Page, thread: LongThread, reading: str) -> None:
         page.evaluate(_TO_THE_END, StepNode(FullStep(Step(id=thread.last), None), 0).anchor)
     elif reading == "player":
         page.evaluate(_PLAYED_TO_THE_END)
+        page.locator(f'[data-step="{thread.last}"]').wait_for(state="visible")
     else:
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
 

@@ -25,9 +25,6 @@ from literal_server.dashboard.pages import (
 from literal_server.dashboard.views import ThreadPage
 from literal_server.errors import Refused
 
-MOST_PLAYED_VALUES = 200
-"""Tool calls whose arguments and results the player holds; of more there are links alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -98,7 +95,8 @@ async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | N
         page = await _outline(request, session, wanted, current, now)
         if page is None:
             return None
-        parts = await _reading(session, reading, page, now if page.line.is_live else None)
+        moment = request.query_params.get("t")
+        parts = await _reading(session, reading, page, now if page.line.is_live else None, moment)
     shared: dict[str, Any] = {"page": page, "reading": reading, "readings": READINGS, "now": now}
     return shared | {"payloads": wanted.payloads, "parts": wanted.parts} | parts
 
@@ -106,18 +104,25 @@ async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | N
 async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
     """Answer what the template of a part shows: so many neighbours from a step on; None when they are not there.
 
-    Of the timeline and of the list beside the JSON a part holds rows instead.
+    Of the timeline and of the list beside the JSON a part holds rows instead, of the player a scene.
     """
     reading = request.query_params.get("view", "transcript")
     first, count = request.query_params.get("from", ""), request.query_params.get("count", "")
     now = clock.now()
     async with request.app.state.api.database.reading() as session:
         page = await _outline(request, session, wanted, None, now)
-        if page is None or not count.isdecimal() or len(count) > 6:
+        if page is None:
             return None
+        until = now if page.line.is_live else None
         shown: dict[str, Any] = {"page": page, "payloads": wanted.payloads, "parts": wanted.parts}
+        if reading == "player":
+            scene = player.record(page.roots, until).scene_with(first)
+            await views.load(session, wanted.project, scene.needed if scene else [])
+            return shown | {"scene": scene, "reading": reading} if scene else None
+        if not count.isdecimal() or len(count) > 6:
+            return None
         if reading in ("timeline", "raw"):
-            drawn = timeline.lay_out(page.roots, now if page.line.is_live else None)
+            drawn = timeline.lay_out(page.roots, until)
             rows = drawn.part(first, int(count))
             return None if rows is None else shown | {"timeline": drawn, "rows": rows, "reading": reading}
         window = windows.part(windows.siblings_of(page.roots, first), first, int(count))
@@ -143,8 +148,10 @@ def _below(home: str, key: str | None) -> str | None:
     return f"{home}/{identity}" if identity else None
 
 
-async def _reading(session: AsyncSession, reading: str, page: ThreadPage, until: int | None) -> dict[str, Any]:
-    """Load what a reading shows, and arrange it."""
+async def _reading(
+    session: AsyncSession, reading: str, page: ThreadPage, until: int | None, moment: str | None
+) -> dict[str, Any]:
+    """Load what a reading shows, and arrange it; `moment` is where to begin to play."""
     project, roots = page.line.thread.project_id, page.roots
     if reading == "transcript":
         window = windows.around_wanted(roots)
@@ -158,10 +165,9 @@ async def _reading(session: AsyncSession, reading: str, page: ThreadPage, until:
         return {"turn": sides.compare(turn) if turn else None}
     if reading == "player":
         recording = player.record(roots, until)
-        tools = [cue.node for cue in recording.work if cue.node.step.type == "tool"]
-        has_values = len(tools) <= MOST_PLAYED_VALUES
-        told = [cue.node for cue in recording.messages]
-        await views.load(session, project, [*told, *(tools if has_values else [])])
-        return {"recording": recording, "has_values": has_values}
+        at = recording.moment(moment, page.current)
+        scene = recording.scene_at(at)
+        await views.load(session, project, scene.needed if scene else [])
+        return {"recording": recording, "opens_at": at, "scene": scene}
     drawn = timeline.lay_out(roots, until)
     return {"timeline": drawn, "rows": drawn.around_wanted()}

@@ -47,6 +47,7 @@ def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) ->
             page.keyboard.press("ArrowUp")
             expect(page.locator('[aria-current="step"]')).to_contain_text(f"tool 150 {number}")
         read_as_rows(page)
+        played(page)
     finally:
         server.stop()
 
@@ -70,3 +71,33 @@ def read_as_rows(page: Page) -> None:
     assert page.locator(".row").count() < STEPS / 2  # what was skipped is not read
     names = page.locator(".row .name").all_text_contents()
     assert names[-TOOLS - 2 :] == ["User", *(f"tool {TURNS - 1} {n}" for n in range(TOOLS)), "Assistant"]
+
+
+def played(page: Page) -> None:
+    """From a moment before the end of a scene it plays on across its border; scrubbing and keys lead to any other."""
+    page.goto(f"{page.url.partition('?')[0]}?view=player&t={152 * 60 + 29}")
+    expect(page.get_by_text("Question 152.")).to_be_attached()
+    expect(page.get_by_text("Question 153.")).to_have_count(0)  # a scene is three turns here
+    assert page.locator(".cue").count() < STEPS / 10
+    expect(page.locator(".cue:visible").get_by_text("tool 152 9")).to_be_in_viewport()
+    page.get_by_label("Speed").select_option("16")
+    page.get_by_role("button", name="Play").click()
+    for number in (153, 156):
+        expect(page.get_by_text(f"Question {number}.")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Question 75.")).to_have_count(0)  # what nobody looked at is not read
+
+    slider = page.get_by_role("slider", name="Moment")
+    slider.press("End")
+    expect(page.get_by_text(f"Question {TURNS - 1}.")).to_be_in_viewport()
+    slider.press("Home")
+    expect(page.locator(".cue:visible")).to_have_count(1)
+    expect(page.get_by_text("Question 0.")).to_be_in_viewport()
+    assert page.locator(".cue").count() < STEPS / 4  # what was skipped is not read
+    page.goto(f"{page.url.partition('?')[0]}?view=player&t={153 * 60}")
+    page.locator("h1").click()
+    page.keyboard.press("ArrowUp")
+    page.wait_for_url("**currentStepId=a152**")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_url("**currentStepId=q153**")
+    expect(page.get_by_text("Question 153.")).to_be_in_viewport()

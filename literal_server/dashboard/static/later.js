@@ -9,9 +9,17 @@ export function isNear(part) {
   return bottom > -NEAR && top < innerHeight + NEAR;
 }
 
-export async function load(part) {
-  if (part.dataset.loaded === part.dataset.revision) return;
-  part.dataset.loaded = part.dataset.revision;
+const underWay = new WeakMap(); // what is being read, or was
+
+export function load(part) {
+  if (part.dataset.loaded !== part.dataset.revision) {
+    part.dataset.loaded = part.dataset.revision;
+    underWay.set(part, read(part));
+  }
+  return underWay.get(part);
+}
+
+async function read(part) {
   const response = await fetch(part.dataset.part).catch(() => null);
   if (!response?.ok) {
     delete part.dataset.loaded; // its link stays, and the next look tries again
@@ -22,6 +30,7 @@ export async function load(part) {
   part.style.minHeight = "";
   localise(part);
   watch(part);
+  part.dispatchEvent(new Event("filled", { bubbles: true }));
 }
 
 const seen = new IntersectionObserver(
@@ -43,4 +52,4 @@ export function watch(root) {
     seen.observe(part);
   }
 }
-watch(document);
+if (!document.querySelector(".player")) watch(document); // it goes to its moment first

@@ -1,4 +1,6 @@
 // Plays a thread back as it happened: messages appear and stream at their recorded pace, work fills its bar beside them.
+// Of a long thread the scene that is on is here, and the one after it is read in time; others when they are looked at.
+import { load, watch } from "./later.js";
 import { remember } from "./pages.js";
 
 const player = document.querySelector(".player");
@@ -11,7 +13,7 @@ const shownMoment = controls.querySelector(".moment");
 const speed = controls.querySelector("select");
 const skip = controls.querySelector(".skip-idle");
 
-const cues = [...player.querySelectorAll(".cue")].map((element) => {
+function cueOf(element) {
   const prose = element.querySelector(".prose");
   return {
     element,
@@ -25,6 +27,25 @@ const cues = [...player.querySelectorAll(".cue")].map((element) => {
     end: Number(element.dataset.end),
     share: null, // how much of it is drawn: below 0 before it begins
   };
+}
+
+const cuesIn = (element) => [...element.querySelectorAll(".cue")].map(cueOf);
+const scenes = [...player.querySelectorAll(".scene")].map((element) => ({
+  element,
+  start: Number(element.dataset.start),
+  cues: element.matches(".later") ? null : cuesIn(element), // null until it is read
+}));
+const sceneAt = (moment) => scenes.findLastIndex(({ start }) => start <= moment);
+
+// Answers whether a scene is here now.
+async function ready(scene) {
+  if (!scene.cues) await load(scene.element);
+  return scene.cues !== null;
+}
+player.addEventListener("filled", ({ target }) => {
+  const scene = scenes.find(({ element }) => element === target);
+  scene.cues = cuesIn(target);
+  draw();
 });
 
 // Recorded time and time as it is shown: the same, but for the pauses that are skipped.
@@ -50,35 +71,43 @@ function streamOf(cue) {
   return stream;
 }
 
+function drawCue(cue) {
+  const begun = moment >= cue.start;
+  const over = moment >= cue.end;
+  const share = over ? 1 : begun ? (moment - cue.start) / (cue.end - cue.start) : -1;
+  if (share === cue.share) return; // of thousands few change from one frame to the next
+  cue.share = share;
+  cue.element.hidden = !begun;
+  if (cue.bar) cue.bar.setAttribute("width", `${(100 * Math.max(0, share)).toFixed(1)}%`);
+  for (const part of cue.after) part.hidden = !over;
+  if (!cue.prose) return;
+  const streaming = begun && !over;
+  if (streaming) {
+    cue.stream ??= streamOf(cue);
+    cue.stream.textContent = cue.text.slice(0, Math.round(cue.text.length * share));
+    if (!cue.stream.isConnected) cue.prose.after(cue.stream);
+  } else {
+    cue.stream?.remove();
+  }
+  cue.prose.hidden = streaming;
+}
+
+// Puts on the stage what has begun by now, and answers the newest of it: a message rather than work that began with it.
 function draw() {
   let newest = null;
-  for (const cue of cues) {
-    const begun = moment >= cue.start;
-    const over = moment >= cue.end;
-    const share = over ? 1 : begun ? (moment - cue.start) / (cue.end - cue.start) : -1;
-    if (cue.prose && begun) newest = cue.element;
-    if (share === cue.share) continue; // of thousands few change from one frame to the next
-    cue.share = share;
-    cue.element.hidden = !begun;
-    if (cue.bar) cue.bar.setAttribute("width", `${(100 * Math.max(0, share)).toFixed(1)}%`);
-    for (const part of cue.after) part.hidden = !over;
-    if (cue.prose) {
-      const streaming = begun && !over;
-      if (streaming) {
-        cue.stream ??= streamOf(cue);
-        cue.stream.textContent = cue.text.slice(0, Math.round(cue.text.length * share));
-        if (!cue.stream.isConnected) cue.prose.after(cue.stream);
-      } else {
-        cue.stream?.remove();
-      }
-      cue.prose.hidden = streaming;
+  for (const { element, start, cues } of scenes) {
+    if (element.hidden !== (moment < start)) element.hidden = moment < start;
+    for (const cue of cues ?? []) {
+      drawCue(cue);
+      const isNewer = !newest || cue.start > newest.start || (cue.prose && cue.start === newest.start);
+      if (moment >= cue.start && isNewer) newest = cue;
     }
   }
   const total = toShown(length);
   scrub.value = String(total ? Math.round((1000 * toShown(moment)) / total) : 0);
   scrub.setAttribute("aria-valuetext", `${write(toShown(moment))} of ${write(total)}`);
   shownMoment.textContent = `${write(toShown(moment))} / ${write(total)}`;
-  return newest;
+  return newest?.element;
 }
 
 function go(to) {
@@ -87,7 +116,9 @@ function go(to) {
 }
 
 function pause() {
+  cancelAnimationFrame(coming);
   running = 0;
+  awaited = null;
   play.textContent = "▶";
   play.setAttribute("aria-label", "Play");
   const address = new URL(location.href);
@@ -98,25 +129,57 @@ function pause() {
   history.replaceState(null, "", address);
 }
 
-// The step that began before this moment, or after it.
-function walk(by) {
-  const begun = cues.filter(({ step, start }) => step && (by > 0 ? start > moment : start < moment));
-  const next = begun.sort((one, two) => by * (one.start - two.start))[0];
-  if (!next) return;
-  go(next.start)?.scrollIntoView({ block: "nearest" });
-  remember(next.step);
-  pause();
+// Jumps to a moment and shows what is new there. Who drags through a long thread has scenes read one at a time, the one
+// where he stops last.
+let seeking = false;
+async function seek(to) {
+  go(to);
+  if (seeking) return;
+  seeking = true;
+  let at;
+  do {
+    at = sceneAt(moment);
+    if (at >= 0) await ready(scenes[at]);
+  } while (at !== sceneAt(moment));
+  seeking = false;
+  draw()?.scrollIntoView({ block: "nearest" });
 }
 
+// The step that began before this moment, or after it, in whichever scene it is.
+async function walk(by) {
+  for (let at = sceneAt(moment); scenes[at] && (await ready(scenes[at])); at += by) {
+    const begun = scenes[at].cues.filter(({ step, start }) => step && (by > 0 ? start > moment : start < moment));
+    const next = begun.sort((one, two) => by * (one.start - two.start))[0];
+    if (!next) continue;
+    go(next.start)?.scrollIntoView({ block: "nearest" });
+    remember(next.step);
+    pause();
+    return;
+  }
+}
+
+// Time stands still until the scene that is on is here; the next one is read while this one plays. Each is asked for once:
+// a server that is gone is not asked again with every frame.
+let foreseen = null;
+let awaited = null;
+function isHere(at) {
+  const [scene, next] = [scenes[at], scenes[at + 1]];
+  if (next && next !== foreseen) ready((foreseen = next));
+  if (!scene || scene.cues) return true;
+  if (scene !== awaited) ready((awaited = scene)).then((came) => came || pause());
+  return false;
+}
+
+let coming = 0; // the frame that is asked for
 function frame(now) {
-  if (!running) return;
   const passed = (Math.max(0, now - running) / 1000) * Number(speed.value);
+  const next = toRecorded(toShown(moment) + passed);
   running = now;
-  const newest = go(toRecorded(toShown(moment) + passed));
-  const bottom = newest?.getBoundingClientRect().bottom ?? 0;
+  coming = requestAnimationFrame(frame);
+  if (!isHere(sceneAt(next))) return;
+  const bottom = go(next)?.getBoundingClientRect().bottom ?? 0;
   if (bottom > innerHeight - 24) scrollBy({ top: bottom - innerHeight + 24 });
   if (moment >= length) pause();
-  else requestAnimationFrame(frame);
 }
 
 function toggle() {
@@ -128,20 +191,21 @@ function toggle() {
   running = performance.now();
   play.textContent = "❚❚";
   play.setAttribute("aria-label", "Pause");
-  requestAnimationFrame(frame);
+  coming = requestAnimationFrame(frame);
 }
 
 play.addEventListener("click", toggle);
-scrub.addEventListener("input", () => go(toRecorded((Number(scrub.value) / 1000) * toShown(length))));
+scrub.addEventListener("input", () => seek(toRecorded((Number(scrub.value) / 1000) * toShown(length))));
 scrub.addEventListener("change", () => running || pause());
 skip?.addEventListener("change", () => draw());
+let walking = Promise.resolve(); // a scene that is being read comes first
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, button, a, summary")) return;
   if (event.key === " ") toggle();
-  else if (event.key === "ArrowRight") go(toRecorded(toShown(moment) + 5));
-  else if (event.key === "ArrowLeft") go(toRecorded(Math.max(0, toShown(moment) - 5)));
-  else if (event.key === "ArrowDown") walk(1);
-  else if (event.key === "ArrowUp") walk(-1);
+  else if (event.key === "ArrowRight") seek(toRecorded(toShown(moment) + 5));
+  else if (event.key === "ArrowLeft") seek(toRecorded(Math.max(0, toShown(moment) - 5)));
+  else if (event.key === "ArrowDown") walking = walking.then(() => walk(1));
+  else if (event.key === "ArrowUp") walking = walking.then(() => walk(-1));
   else return;
   event.preventDefault();
 });
@@ -152,7 +216,6 @@ controls.querySelector(".link-here").addEventListener("click", async (event) => 
 });
 
 controls.hidden = false;
-const given = new URLSearchParams(location.search);
-const selected = cues.find(({ step }) => step && step === given.get("currentStepId"));
-const asked = Number(given.get("t") ?? selected?.start ?? 0);
-go(Number.isFinite(asked) ? asked : 0);
+const newest = go(Number(player.dataset.at));
+watch(player);
+if (moment && !location.hash) newest?.scrollIntoView({ block: "nearest" });
