@@ -78,7 +78,7 @@ class _File:
 def left_behind(folder: Path, own: str) -> Mapping[str, Sequence[Path]]:
     """Return the files of each journal in a folder, oldest first, but for those of the chat that runs now."""
     found: dict[str, list[tuple[int, Path]]] = {}
-    for path in folder.iterdir():
+    for path in sorted(folder.glob("journal-*.lines"), key=lambda path: path.stat().st_mtime_ns):
         if (named := _FILE_NAME.fullmatch(path.name)) and named[1] != own:
             found.setdefault(named[1], []).append((int(named[2]), path))
     return {name: [path for _, path in sorted(files)] for name, files in found.items()}

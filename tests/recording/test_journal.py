@@ -1,5 +1,6 @@
 """The chat's own file of what it has told: a line is in it when it was appended, and gone when it is needed no more."""
 
+import os
 import resource
 import signal
 from pathlib import Path
@@ -28,6 +29,17 @@ def test_what_is_appended_is_left_behind(tmp_path: Path) -> None:
     }
     assert set(left(tmp_path, own=mine.name)) == {other.name}
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_journals_are_taken_up_in_the_order_of_their_chats(tmp_path: Path) -> None:
+    """What was said later must come later, also where several chats in a row have left something."""
+    made = [Journal(tmp_path) for _ in range(5)]
+    for number, one in enumerate(made):
+        one.append(1, "[]")
+        (path,) = tmp_path.glob(f"*{one.name}*")
+        os.utime(path, (number, number))
+
+    assert list(left_behind(tmp_path, "")) == [one.name for one in made]
 
 
 def test_a_line_that_a_kill_has_torn_is_passed_over(tmp_path: Path) -> None:
