@@ -136,6 +136,25 @@ def test_a_phone_sorts_the_list(server: ServerProcess, open_context: OpenContext
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_a_step_is_opened_and_left_on_a_phone(server: ServerProcess, open_context: OpenContext) -> None:
+    """A row leads to its panel, which stands above all rows there, and the panel back to its row; failures are seen."""
+    page = open_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(server.url)
+    page.get_by_role("link", name="A city that does not exist").first.click()
+    page.get_by_role("link", name="Timeline").click()
+    row = page.locator(".row.failed a").first
+    row.click()
+    back = page.get_by_role("link", name="Back to its row")
+    expect(back).to_be_in_viewport()
+    expect(page.locator(".panel h2")).to_be_in_viewport()
+    page.get_by_role("complementary").get_by_role("button", name="Comment", exact=True).scroll_into_view_if_needed()
+    back.click()
+    expect(row).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(back).to_be_hidden()
+    expect(row.get_by_text("failed")).to_be_in_viewport(ratio=0.9)  # whole, beside the panel
+
+
 def test_a_moment_is_commented_on(server: ServerProcess, page: Page) -> None:
     """In the player a comment is about the moment on the stage, and leads back to it."""
     page.goto(server.url)

@@ -22,6 +22,7 @@ function cueOf(element) {
     stream: null, // what stands in for the prose while it streams
     text: "",
     bar: element.querySelector(".bar"),
+    fails: element.matches(".failed"),
     after: element.querySelectorAll(".after, .more"),
     start: Number(element.dataset.start),
     end: Number(element.dataset.end),
@@ -80,6 +81,7 @@ function drawCue(cue) {
   cue.element.hidden = !begun;
   if (cue.bar) cue.bar.setAttribute("width", `${(100 * Math.max(0, share)).toFixed(1)}%`);
   for (const part of cue.after) part.hidden = !over;
+  if (cue.fails) cue.element.classList.toggle("failed", over);
   if (!cue.prose) return;
   const streaming = begun && !over;
   if (streaming) {

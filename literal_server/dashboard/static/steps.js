@@ -20,8 +20,7 @@ function select(element) {
   remember(element.dataset.step);
   face(element).focus({ preventScroll: true });
   face(element).scrollIntoView({ block: "nearest" });
-  if (panel) showPanel();
-  else moveForms(element);
+  return panel ? showPanel() : moveForms(element);
 }
 
 // Forms to review the selected step go with the selection; what was typed into them comes back with its step.
@@ -107,6 +106,11 @@ function fold(open) {
   }
 }
 
+// On a phone the panel stands above the rows, and has a link back to the one that it tells of.
+function isAbove() {
+  return panel.offsetLeft === document.querySelector(".rows").offsetLeft;
+}
+
 let walking = Promise.resolve(); // a part that is being read comes first
 if (!document.querySelector(".player")) {
   document.addEventListener("keydown", (event) => {
@@ -120,13 +124,18 @@ if (!document.querySelector(".player")) {
       fold(event.key === "ArrowRight");
     }
   });
-  document.addEventListener("click", (event) => {
+  document.addEventListener("click", async (event) => {
     const link = event.target.closest(panel ? ".row a[data-step]" : ".pick");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !(panel || forms)) return;
     event.preventDefault();
-    select(link.closest("[data-step]"));
-    const shown = panel ?? document.querySelector("#step-review");
-    if (!panel) shown.querySelector("textarea").focus({ preventScroll: true });
-    if (shown.getBoundingClientRect().bottom < 0 || !panel) shown.scrollIntoView({ block: "nearest" }); // on a phone it is above
+    const shown = select(link.closest("[data-step]"));
+    if (panel) {
+      await shown;
+      if (isAbove()) panel.scrollIntoView();
+      return;
+    }
+    const made = document.querySelector("#step-review");
+    made.querySelector("textarea").focus({ preventScroll: true });
+    made.scrollIntoView({ block: "nearest" });
   });
 }
