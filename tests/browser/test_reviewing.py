@@ -152,6 +152,7 @@ def test_a_step_is_opened_and_left_on_a_phone(server: ServerProcess, open_contex
     expect(row).to_be_in_viewport()
     page.set_viewport_size({"width": 1280, "height": 800})
     expect(back).to_be_hidden()
+    row.scroll_into_view_if_needed()
     expect(row.get_by_text("failed")).to_be_in_viewport(ratio=0.9)  # whole, beside the panel
 
 
