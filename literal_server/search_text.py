@@ -89,7 +89,7 @@ def _first_hits(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
     wanted = [(words, not term.exact and len(words[-1]) > 1) for term in terms if (words := _words_of(term))]
     found: list[tuple[str, int, int]] = []
     hits: list[tuple[int, int]] = []
-    for word in _words(text):
+    for word in _words(text, _before_first(text, [words[0] for words, _ in wanted])):
         if hits and word[1] > hits[0][0] + SNIPPET_CHARACTERS:
             break
         found.append(word)
@@ -102,13 +102,27 @@ def _first_hits(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
     return sorted(set(hits))
 
 
+def _before_first(text: str, words: Sequence[str]) -> int:
+    """Answer where the first word begins in which one of these stands, so that those before need no look.
+
+    Only where all is in plain letters: what others are without accents is not known before.
+    """
+    if not text.isascii():
+        return 0
+    plain = text.lower()
+    at = min((place for word in words if (place := plain.find(word)) >= 0), default=len(text))
+    while at and plain[at - 1].isalnum():
+        at -= 1
+    return at
+
+
 def _words_of(term: Term) -> list[str]:
     return [word for word, _, _ in _words(term.text)]
 
 
-def _words(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the words of a text without case and accents, with the places where they begin and end."""
-    for match in _WORD.finditer(text):
+def _words(text: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Yield the words of a text from a place on, without case and accents, with where they begin and end."""
+    for match in _WORD.finditer(text, start):
         yield _folded(match.group()), match.start(), match.end()
 
 

@@ -364,3 +364,12 @@ async def test_words_without_letters_are_refused(server: Starlette, query: str) 
     """What has no letter and no digit cannot be looked for, and says so."""
     with pytest.raises(QueryError, match="no letter"):
         await found(server, query)
+
+
+@pytest.mark.parametrize("around", ["a seafood menu, of FOODS: ", "ein Menü aus Seafood: "])
+def test_a_hit_begins_where_a_word_does(around: str) -> None:
+    """What stands inside a longer word is no hit, in plain letters and in others."""
+    told = search_text.snippet(f"{around}foo food fooD", [Term("food", exact=False)]).parts
+
+    assert [part.lower() for part in told[1::2]] == (["foods"] if "FOODS" in around else []) + ["food", "food"]
+    assert "".join(told) == f"{around}foo food fooD"
