@@ -46,6 +46,14 @@ _TABLES = (
 _OWN_BITS, _RANGE_BITS = 10, 33
 _NEWER_RANGES = 1_000
 
+# Thousands of rows come as one: each that Python fetches costs as much as finding it. The order of `words` is known to
+# go backwards without sorting.
+_FIND = (
+    "SELECT json_group_array(rowid) FROM"
+    " (SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?)"
+)
+_THREADS = "SELECT json_group_array(thread) FROM json_each(?) LEFT JOIN ranges ON number = value"
+
 
 @dataclass(frozen=True)
 class Document:
@@ -121,15 +129,15 @@ class SearchIndex:
             number = _number_of(connection, project)
             if number is None:
                 return Hits({}, is_cut=False)
-            # The order of `words` is known to go backwards without sorting.
-            query = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?"
             first, last = (value << _RANGE_BITS + _OWN_BITS for value in (number, number + 1))
-            found = [row[0] for row in connection.execute(query, (expression, first, last - 1, most + 1))]
+            (told,) = connection.execute(_FIND, (expression, first, last - 1, most + 1)).fetchone()
+            found = json.loads(told)
             first_of_range = {document >> _OWN_BITS: document for document in found[:most]}  # the first is told last
-            # In the order of the numbers given: what a thread has in its first range is told last, too.
-            threads = "SELECT thread, number FROM json_each(?) CROSS JOIN ranges ON number = value"
-            rows = connection.execute(threads, (json.dumps(list(first_of_range)),))
-            documents = {thread: first_of_range[number] for thread, number in rows}
+            (told,) = connection.execute(_THREADS, (json.dumps(list(first_of_range)),)).fetchone()
+        # In the order of the numbers given: what a thread has in its first range is told last, too. A range may be gone
+        # by now, and has no thread.
+        threads = zip(json.loads(told), first_of_range.values(), strict=True)
+        documents = {thread: document for thread, document in threads if thread is not None}
         return Hits(documents, len(found) > most)
 
     def texts(self, identities: Sequence[int]) -> dict[int, tuple[str, str, str]]:
