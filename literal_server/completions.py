@@ -16,9 +16,8 @@ _LONGEST = 100
 
 async def read(session: AsyncSession, project: str, owner: str | None) -> dict[str, Any]:
     """Answer the fields of a filter and values by field. An owner of some threads is told no names of others'."""
-    scope = thread_query.Scope(project, 0, 0, {})
     steps = [f"{name}.{attribute}" for name in thread_query.STEPS for attribute in thread_query.STEP_ATTRIBUTES]
-    fields = [*thread_query.thread_fields(scope), *thread_query.STEPS, *steps, "score", "score.comment", "score.type"]
+    fields = [*thread_query.THREAD_FIELDS, *thread_query.STEPS, *steps, "score", "score.comment", "score.type"]
     return {"fields": fields, "values": {} if owner is not None else await _values(session, project)}
 
 
