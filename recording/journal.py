@@ -34,6 +34,8 @@ class Journal:
         try:
             if not self._files or self._files[-1].size >= FILE_BYTES:
                 self._begun += 1
+                if self._files:
+                    self._files[-1].close()
                 self._files.append(_File(self._folder / f"journal-{self.name}-{self._begun:06}.lines"))
             self._files[-1].append(number, f"{number} {line}\n".encode())
         except OSError as error:
@@ -63,16 +65,23 @@ class _File:
         self.size = self.last = 0
 
     def append(self, number: int, line: bytes) -> None:
-        written = os.write(self._descriptor, line)
-        if written < len(line):
-            os.ftruncate(self._descriptor, self.size)
+        if os.write(self._descriptor, line) < len(line):
+            self.size = FILE_BYTES  # nothing may follow half a line
             raise OSError("the disk is full")
-        self.size += written
+        self.size += len(line)
         self.last = number
 
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
     def remove(self) -> None:
-        os.close(self._descriptor)
-        self._path.unlink(missing_ok=True)
+        self.close()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s stays until the next start, as it cannot be removed: %s", self._path.name, error)
 
 
 def left_behind(folder: Path, own: str) -> Mapping[str, Sequence[Path]]:

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,54 @@ def test_files_are_removed_as_they_are_confirmed(tmp_path: Path, monkeypatch: py
     assert [number for number, _ in left(tmp_path)[made.name]] == [3, 4, 5, 6, 7]
     made.confirmed(7)
     assert [number for number, _ in left(tmp_path)[made.name]] == [7]
+
+
+def test_only_the_file_being_written_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much waits to be confirmed, the chat does not run out of files that it may open."""
+    monkeypatch.setattr(journal, "FILE_BYTES", 20)
+    made = Journal(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(1, 41):
+        made.append(number, "[1234567]")
+
+    assert (len(list(tmp_path.iterdir())), len(os.listdir("/proc/self/fd"))) == (20, before + 1)
+    made.end(confirmed=40)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_cannot_be_removed_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named in the log, and the next start removes it: that the record is kept does not end by it."""
+    made = Journal(tmp_path)
+    made.append(1, "[1]")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", failing(OSError(30, "Read-only file system")))
+        made.end(confirmed=1)
+
+    assert "cannot be removed" in caplog.text
+    assert made.append(2, "[2]")
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_nothing_follows_half_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes half a line, and will not have it cut off, spoils none of the lines that come after it."""
+    made = Journal(tmp_path)
+    made.append(1, "[1]")
+    with monkeypatch.context() as patched:
+        write = os.write
+        patched.setattr(os, "write", lambda file, data: write(file, data[:3]))
+        patched.setattr(os, "ftruncate", failing(OSError(5, "Input/output error")))
+        assert not made.append(2, "[2]")
+    assert made.append(3, "[3]")
+
+    assert left(tmp_path) == {made.name: [(1, b"[1]\n"), (3, b"[3]\n")]}
 
 
 def test_at_the_end_only_what_is_confirmed_goes(tmp_path: Path) -> None:
