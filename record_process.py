@@ -203,9 +203,8 @@ async def _keep(record: Record, folder: Path, life: int, *, first: bool) -> None
         if record.server:
             await running.enter_async_context(literal.router.lifespan_context(literal))
             await running.enter_async_context(_serving(placed, folder / SERVER_SOCKET))
-        if first:  # no turn of this chat runs yet
-            await take_up_journals(outbox, record.outbox_file.parent, record.journal)
-        outbox.start(alive_since=math.inf if first else record.since)
+        await take_up_journals(outbox, record.outbox_file.parent, record.journal)
+        outbox.start(alive_since=math.inf if first else record.since)  # at first no turn of this chat runs yet
         service = OutboxService(outbox)
         listening = await service.listen(str(folder / OUTBOX_SOCKET))
         spare_the_collector()

@@ -103,12 +103,19 @@ class Outbox:
         self._journals[journal] = number
         self._read_to, self._said_at = [store.read_to(journal, number)], said_at
 
-    async def took_up(self, journal: str) -> None:
-        """Wait until what was left of other journals than this one is written; `start` ends the turns it left open."""
+    async def took_up(self) -> bool:
+        """Wait until what was left of journals is written; `start` ends the turns it left open.
+
+        Returns whether all of it is on disk.
+        """
         self._read_to, self._said_at = [], None
         await self.written()
         self._left_open = self._store.begun()
-        self._store.write([store.forget_journals(but=journal)], self._note_write)
+        return all(update.on_disk for update in self._lanes)
+
+    def forget_journals(self, but: str) -> None:
+        """Forget how far other journals than this one were read, whose files are gone."""
+        self._store.write([store.forget_journals(but)], self._note_write)
 
     def put_step(self, step: Mapping[str, Any], *, in_order: bool = False) -> None:
         """Put a step as far as it is known now, in the keys of the Literal wire; absent keys keep what is stored.

@@ -118,25 +118,41 @@ class _Chat(Lines):
 
 async def take_up_journals(outbox: Outbox, folder: Path, own: str) -> None:
     """Put what killed chats have left in their journals, before the outbox starts; `own` is the one of this chat."""
-    left = journal.left_behind(folder, own)
+    left, unreadable = journal.left_behind(folder, own), set[Path]()
     for name, paths in left.items():
         for path in paths:
-            said_at = path.stat().st_mtime
-            for number, line in journal.lines(path):
-                if number > outbox.read_to(name):
-                    what, _, *told = from_json(line)
-                    outbox.from_journal(name, number, said_at)
-                    _put(outbox, what, *told)
-    await outbox.took_up(own)
-    if outbox.health.disk_fails:
+            if not _take_up(outbox, name, path):
+                unreadable.add(path)
+    if not await outbox.took_up():
         return  # at the next start
     for path in (path for paths in left.values() for path in paths):
-        path.unlink()
+        if path in unreadable:
+            path.rename(path.with_name(f"{path.name}.broken"))
+        else:
+            path.unlink()
+    outbox.forget_journals(but=own)  # last: what is found again after a kill must be known to have been read
+
+
+def _take_up(outbox: Outbox, name: str, path: Path) -> bool:
+    """Put what a journal's file holds; return whether all of it could be read, which a power cut may have spoilt."""
+    said_at, all_read = path.stat().st_mtime, True
+    for number, line in journal.lines(path):
+        if number <= outbox.read_to(name):
+            continue
+        try:
+            what, _, *told = from_json(line)
+        except (TypeError, ValueError, RecursionError) as error:
+            logger.error("Line %d of %s cannot be read and is passed over; the file is kept: %s", number, path, error)
+            all_read = False
+            continue
+        outbox.from_journal(name, number, said_at)
+        _put(outbox, what, *told)
+    return all_read
 
 
 def _put(outbox: Outbox, what: str, *told: Any) -> None:
-    *arguments, named = told
     try:
+        *arguments, named = told
         getattr(outbox, f"put_{what}")(*arguments, **named)
     except Exception:
         logger.exception("A report (%s) could not be taken", what)

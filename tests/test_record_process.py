@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import signal
 import time
@@ -16,6 +17,9 @@ import pytest
 from literalai.api import LiteralAPI
 
 from literal_server.data_folder import DataFolderInUse, lock_data_folder
+from record_process import Record, _keep
+from recording.journal import Journal
+from recording.outbox_store import begin, connect
 from tests.app_process import AppProcess, children, wait_until
 from tests.chat_client import ChatTab
 from tests.people import let_in
@@ -298,3 +302,30 @@ def test_its_death_cuts_a_download_off(start_app: Callable[..., AppProcess]) -> 
 
     assert "Traceback" not in app.text()
     assert "cut off" in app.text()
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_a_killed_chat_left_is_taken_up_by_whichever_is_there(tmp_path: Path, first: bool) -> None:
+    """Should the first die over it, the one started anew does it: a turn that was ended is not called interrupted."""
+    path, record = tmp_path / "outbox.db", Record(tmp_path / "outbox.db", 10_000, "own", "http://127.0.0.1:9", "key")
+    began: dict[str, Any] = {
+        "id": "run",
+        "threadId": "t",
+        "type": "run",
+        "name": "r",
+        "startTime": "2020-01-01T00:00:00Z",
+    }
+    with contextlib.closing(connect(path)) as before:
+        before.execute(*begin("run", json.dumps(began), 1.6e9))
+    Journal(tmp_path).append(1, json.dumps(["step", 0.0, began | {"endTime": "2020-01-01T00:00:01Z"}, {}]))
+    life, end = os.pipe()
+    os.close(end)  # the chat is gone at once
+
+    await asyncio.wait_for(_keep(record, tmp_path, life, first=first), 20)
+
+    os.close(life)
+    assert [name for name in os.listdir(tmp_path) if name.startswith("journal-")] == []
+    with contextlib.closing(connect(path)) as after:
+        assert after.execute("SELECT count(*) FROM begun").fetchone() == (0,)
+        ((body,),) = after.execute("SELECT body FROM waiting")
+    assert json.loads(body) == began | {"endTime": "2020-01-01T00:00:01Z"}

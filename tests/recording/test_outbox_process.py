@@ -303,3 +303,65 @@ async def test_what_was_written_but_not_confirmed_is_put_once(beside: Beside, jo
     assert lost[0] not in journaling._untold
 
     assert {one["id"]: one.get("tags") for one in await journaling.waiting_steps()} == {"one": ["first"], "two": None}
+
+
+async def test_what_nobody_can_read_in_a_journal_is_passed_over(
+    beside: Beside, journaling: OutboxClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a power cut there may be anything in a line: the rest is taken up, the app starts, and the file is kept."""
+    await beside.end()
+    for name in ("one", "spoilt", "two"):
+        journaling.put_step(step(name))
+    kill(journaling)
+    (left,) = beside.folder.glob("journal-*")
+    first, _, third = left.read_bytes().splitlines(keepends=True)
+    left.write_bytes(first + b'2 ["step\0\0\0\n' + b"2 7\n2 []\n" + b'2 ["step", 0.0]\n' + third)
+
+    await beside.start(own="another")
+
+    assert await beside.outbox.flush(5)
+    assert list(beside.server.steps) == ["one", "two"]
+    assert "cannot be read" in caplog.text
+    assert [path.name for path in beside.folder.glob("journal-*")] == [f"{left.name}.broken"]
+
+
+async def test_a_kill_as_journals_are_removed_puts_nothing_twice(
+    beside: Beside, journaling: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a file is there it is known how far it was read."""
+    journaling.put_step(step("one"))
+    assert await journaling.flush(5)
+    await beside.end()
+    kill(journaling)
+    with monkeypatch.context() as patched:
+
+        def killed(_path: Path) -> None:
+            raise OSError("as if it was killed here")
+
+        patched.setattr(Path, "unlink", killed)
+        outbox = Outbox(beside.server.api, beside.folder / "outbox.db")
+        with pytest.raises(OSError, match="killed here"):
+            await take_up_journals(outbox, beside.folder, "another")
+        await outbox.stop(0)
+
+    await beside.start(own="a third")
+
+    assert await beside.outbox.flush(5)
+    assert beside.server.received == [["one"]]
+    assert list(beside.folder.glob("journal-*")) == []
+
+
+async def test_a_journal_stays_until_all_of_it_is_on_disk(
+    beside: Beside, journaling: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only some of what was left finds no room in the outbox's file."""
+    await beside.end()
+    journaling.put_step(step("\ud800"))  # a name that the file cannot hold
+    journaling.put_step(step("two"))
+    kill(journaling)
+
+    await beside.start(own="another")
+
+    assert len(list(beside.folder.glob("journal-*"))) == 1
+    assert await beside.outbox.flush(5)
+    assert len(beside.server.steps) == 2
