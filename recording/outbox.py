@@ -252,6 +252,11 @@ class Outbox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `stop` has closed the file, so that nothing more gets on disk."""
+        return self._store.is_closed
+
     async def _send_for_ever(self) -> None:
         while True:
             if not self._lanes.count:

@@ -183,6 +183,7 @@ class OutboxClient:
         if self._staying:
             self._staying.cancel()
             await asyncio.gather(self._staying, return_exceptions=True)
+        self._go_on_alone()
         if self._journal:
             self._journal.end(self._kept)
 
@@ -244,10 +245,15 @@ class OutboxClient:
 
     def _wait_no_longer(self) -> None:
         """Let turns go on if the other process is gone, or hangs, for too long."""
+        if self._alone or self._to_wait_for <= self._kept:
+            return
         oldest = next((one.put_at for one in self._untold if not one.in_journal), math.inf)
-        if self._alone or time.monotonic() - oldest < GONE_SECONDS:
+        if time.monotonic() - oldest < GONE_SECONDS:
             return
         logger.error("The process that keeps the record confirms nothing: reports wait in memory alone.")
+        self._go_on_alone()
+
+    def _go_on_alone(self) -> None:
         self._alone = True
         while self._waiters:
             _go_on(self._waiters.popleft()[1])

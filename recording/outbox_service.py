@@ -92,6 +92,8 @@ class _Chat(Lines):
             self._telling = asyncio.create_task(self._tell())
 
     def _take(self, what: str, put_at: float, *told: Any) -> None:
+        if self._outbox.is_closed:
+            return  # never said to be on disk, so it stays in the journal of the chat, which ends: for the next start
         self._taken += 1
         if self._journal:
             if self._taken <= self._outbox.read_to(self._journal):

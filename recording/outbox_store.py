@@ -75,7 +75,7 @@ class OutboxStore:
         self._db = _open(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self.is_closed = False
 
     def waiting(self) -> Iterable[Update]:
         """Yield what an earlier process left, oldest first."""
@@ -116,7 +116,7 @@ class OutboxStore:
 
     def _put(self, work: Callable[[sqlite3.Connection], Any], tell: Callable[[Any], None]) -> None:
         job = _Job(work, tell, asyncio.get_running_loop())
-        if self._closed:  # a turn that outlives the end of the app must not wait for ever
+        if self.is_closed:  # a turn that outlives the end of the app must not wait for ever
             job.loop.call_soon(tell, sqlite3.ProgrammingError("it is closed"))
             return
         if self._thread is None:
@@ -126,7 +126,7 @@ class OutboxStore:
 
     async def close(self) -> None:
         """Close the file when all that was asked for is done."""
-        self._closed = True
+        self.is_closed = True
         self._jobs.put(None)
         if self._thread:
             await asyncio.to_thread(self._thread.join)

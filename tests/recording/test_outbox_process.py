@@ -365,3 +365,31 @@ async def test_a_journal_stays_until_all_of_it_is_on_disk(
     assert len(list(beside.folder.glob("journal-*"))) == 1
     assert await beside.outbox.flush(5)
     assert len(beside.server.steps) == 2
+
+
+async def test_what_comes_after_the_end_is_for_the_next_start(beside: Beside, journaling: OutboxClient) -> None:
+    """A report that the outbox can write no more is not said to be on disk, so the chat leaves it in its journal."""
+    journaling.put_step(step("one"))
+    assert await journaling.flush(5)
+    await beside.outbox.stop(0)
+    journaling.put_step(step("late"))
+    await journaling.waiting_steps()  # so that the report has come, too
+
+    await journaling.stop(0)
+
+    await beside.end()
+    await beside.start(own="another")
+    assert await beside.outbox.flush(5)
+    assert list(beside.server.steps) == ["one", "late"]
+
+
+async def test_nobody_waits_beyond_the_end(beside: Beside) -> None:
+    """A turn that outlives the end of the app does not wait for a process that says nothing more."""
+    client = OutboxClient(beside.socket, limit=100_000)
+    client.start()
+    await client.ready()
+    await client.stop(0)
+    await beside.end()
+    client.put_step(step("late"))
+
+    await asyncio.wait_for(client.written(), 5)
