@@ -36,6 +36,7 @@ from literal_server.app import create_app
 from literal_server.auth import Visitor
 from literal_server.collector import spare_the_collector
 from literal_server.errors import ServerError
+from literal_server.json_text import encodable
 from literal_server.rest import Api
 from literal_server.settings import ServerSettings
 from recording.client import LiteralAPI, UnreachableError
@@ -226,7 +227,7 @@ class _OwnServer(LiteralAPI):
         """Tell whether a step of this id is stored. Raises UnreachableError."""
         server: Api = self._literal.state.api
         try:
-            return steps.is_there(server.database, server.project, step_id)
+            return steps.is_there(server.database, server.project, encodable(step_id))
         except sqlite3.Error as error:
             raise UnreachableError(f"could not look for a step: {error}") from error
 

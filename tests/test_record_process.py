@@ -15,9 +15,12 @@ from typing import Any
 import httpx
 import pytest
 from literalai.api import LiteralAPI
+from pydantic import SecretStr
 
+from literal_server.app import create_app
 from literal_server.data_folder import DataFolderInUse, lock_data_folder
-from record_process import Record, _keep
+from literal_server.settings import ServerSettings
+from record_process import Record, _keep, _OwnServer
 from recording.journal import Journal
 from recording.outbox_store import begin, connect
 from tests.app_process import AppProcess, children, wait_until
@@ -329,3 +332,13 @@ async def test_what_a_killed_chat_left_is_taken_up_by_whichever_is_there(tmp_pat
         assert after.execute("SELECT count(*) FROM begun").fetchone() == (0,)
         ((body,),) = after.execute("SELECT body FROM waiting")
     assert json.loads(body) == began | {"endTime": "2020-01-01T00:00:01Z"}
+
+
+async def test_a_step_is_looked_for_whatever_its_name_holds(tmp_path: Path) -> None:
+    """A name that no text of the database can have is that of no step, and not a question without an answer."""
+    server = ServerSettings(data_dir=tmp_path, api_key=SecretStr("key"))
+    literal = create_app(server, None)
+    api = _OwnServer(Record(tmp_path / "outbox.db", 10_000, "own", "http://here", "key", server), literal, literal)
+    async with literal.router.lifespan_context(literal):
+        assert [await api.has_step(name) for name in ("one", "\ud800")] == [False, False]
+    await api.close()
