@@ -134,6 +134,14 @@ class Thread(Base):
         Index(None, "project_id", "created_at", "id"),
         Index(None, "project_id", "last_activity", "id"),
         Index(None, "project_id", "participant_id", "created_at"),
+        Index(
+            "ix_threads_with_errors",
+            "project_id",
+            "last_activity",
+            "id",
+            sqlite_where=text("error_count > 0 AND deleted_at IS NULL"),
+            postgresql_where=text("error_count > 0 AND deleted_at IS NULL"),
+        ),
         deleted_rows("threads"),
     )
 

@@ -5,7 +5,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, Text, and_, cast, exists, false, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    SQLColumnExpression,
+    Text,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from literal_server import clock, db, json_text
 from literal_server.fields import THREAD_COST, THREAD_DURATION
@@ -30,6 +43,9 @@ SQL = ColumnElement[bool]
 LARGEST = 2**63 - 1
 # Seconds from now that a moment may lie away: longer spans reach as far as this one.
 FARTHEST = 10**12
+
+# Said in so many words: with a bound value there is no way to the index of such threads.
+_HAS_ERRORS = Thread.error_count > literal_column("0")
 
 _COMPARISONS: dict[str, Callable[[Any, Any], SQL]] = {
     "=": operators.eq,
@@ -83,6 +99,19 @@ class _Number:
             kind = "a number or a length of time such as 1.5s" if self.seconds else "a number"
             raise QueryError(f"{name_of(condition.field)} is compared with {kind}.", condition.field.place)
         return float(given)
+
+
+class _Errors(_Number):
+    """How many errors."""
+
+    __slots__ = ()
+
+    def holds(self, condition: Condition) -> SQL:
+        holds = super().holds(condition)
+        least = {None: 1, ">": 0, ">=": 1, "=": 1}.get(condition.operator)
+        if least is None or (condition.operator and self._value(condition, condition.value) < least):
+            return holds
+        return and_(_HAS_ERRORS, holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +247,7 @@ _FIELDS: Mapping[str, _Kind] = {
     "turns": _Number(Thread.turn_count),
     "tokens": _Number(Thread.token_count),
     "cost": _Number(THREAD_COST),
-    "errors": _Number(Thread.error_count),
+    "errors": _Errors(Thread.error_count),
     "duration": _Number(THREAD_DURATION, seconds=True),
     # A thread that went on after its review has something new to be reviewed.
     "reviewed": _Truth(func.coalesce(Thread.reviewed_at >= Thread.last_activity, false())),
@@ -337,7 +366,7 @@ def _some_step(name: str, conditions: Sequence[Condition]) -> SQL:
     is_there = exists(select(1).where(*here, *found)).correlate(Thread)
     # A thread counts its failed steps: where there is none, its steps need not be looked at.
     has_failed = any(one.field.attribute == "error" and one.operator is None for one in conditions)
-    return and_(Thread.error_count > 0, is_there) if has_failed else is_there
+    return and_(_HAS_ERRORS, is_there) if has_failed else is_there
 
 
 def _some_score(project: str, key: str | None, conditions: Sequence[Condition]) -> SQL:

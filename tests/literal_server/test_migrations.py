@@ -107,6 +107,28 @@ async def test_the_planner_knows_large_tables(tmp_path: Path, query: str) -> Non
     assert [line for line in inner if line.endswith("(project_id=?)")] == []
 
 
+@pytest.mark.parametrize("query", ["errors > 3", "errors", "errors >= 1", "tool.error"])
+async def test_a_list_of_failed_threads_looks_at_no_others(tmp_path: Path, query: str) -> None:
+    """Also with bound values, which tell the planner nothing, the newest of them come from an index of theirs."""
+    database = Database(tmp_path / "literal.db")
+    await database.migrate()
+    living = (Thread.project_id == "p", Thread.deleted_at.is_(None))
+    condition = thread_query.condition(thread_query.read(query), thread_query.Scope("p", 0, 0, {}))
+    newest = (
+        select(Thread.id).where(*living, condition).order_by(Thread.last_activity.desc(), Thread.id.desc()).limit(9)
+    )
+    asked = newest.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
+    values = tuple(asked.params[name] for name in asked.positiontup or ())
+    async with database.reading() as session:
+        connection = await session.connection()
+        plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}", values)).all()
+    await database.close()
+
+    assert [row.detail for row in plan if "threads" in row.detail] == [
+        "SEARCH threads USING INDEX ix_threads_with_errors (project_id=?)"
+    ]
+
+
 def test_the_planners_figures_are_of_indexes_that_exist(migrated: Path) -> None:
     """Each table that has figures has them for all of its indexes, under their names."""
     engine = create_engine(f"sqlite:///{migrated}")

@@ -90,6 +90,10 @@ async def found(session: AsyncSession, query: str) -> set[str]:
     [
         ("errors > 0", "bad"),
         ("errors", "bad"),
+        ("errors >= 1", "bad"),
+        ("errors > -1 and errors >= 0", "good bad live"),
+        ("errors in (0, 7)", "good live"),
+        ("not errors > 0", "good live"),
         ("errors = 0 and tokens > 20000", "good"),
         ("tokens >= 3e4", "good"),
         ('tool = "search" and tool.error', "bad"),
