@@ -42,7 +42,9 @@ async def _deleted(request: Request) -> Response:
         lines = await views.lines_of(session, project_of(request), found.rows, now)
     page = Page(lines, found.cursors, found.has_next, found.has_previous, found.total)
     ends = {row.id: (row.deleted_at or 0) + days * purge.DAY for row in found.rows}
-    return render(request, "deleted.html", {"page": page, "days": days, "ends": ends, "now": now})
+    restored = request.query_params.get("restored", "")
+    shown = {"page": page, "days": days, "ends": ends, "now": now, "restored": restored if restored.isdecimal() else ""}
+    return render(request, "deleted.html", shown)
 
 
 async def _restore(request: Request) -> Response:

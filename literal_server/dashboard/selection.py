@@ -57,7 +57,7 @@ async def _restore(request: Request, selected: Sequence[str], _back: str) -> Res
                 refused.append(str(error))
     if refused:
         raise Refused(f"{len(selected) - len(refused)} were restored. {' '.join(refused[:5])}")
-    return RedirectResponse(f"{_logs(request)}/deleted", 303)
+    return RedirectResponse(f"{_logs(request)}/deleted?restored={len(selected)}", 303)
 
 
 async def _export(request: Request, selected: Sequence[str], _back: str) -> Response:

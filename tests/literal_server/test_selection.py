@@ -57,7 +57,9 @@ async def test_selected_threads_are_deleted_and_restored(http: httpx.AsyncClient
     assert await living(wire) == {"bobs"}
 
     answer = await http.post(address, data={"do": "restore", "thread": ["one", ODD]}, headers=OWN)
-    assert answer.headers["location"].endswith("/logs/deleted")
+    told = await http.get(answer.headers["location"])
+    assert "2 threads are back in" in told.text
+    assert answer.headers["location"].endswith("/logs/deleted?restored=2")
     assert await living(wire) == {"one", ODD, "bobs"}
     refused = await http.post(address, data={"do": "restore", "thread": ["one"]}, headers=OWN)
     assert refused.status_code == 400
