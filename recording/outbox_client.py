@@ -54,7 +54,7 @@ class OutboxClient:
         self._untold: deque[_Untold] = deque()
         self._gathered: list[str] = []
         self._bytes = 0
-        self._put_so_far = self._kept = self._refused = 0
+        self._put_so_far = self._kept = self._on_disk = self._refused = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._questions: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._asked = 0
@@ -185,7 +185,7 @@ class OutboxClient:
             await asyncio.gather(self._staying, return_exceptions=True)
         self._go_on_alone()
         if self._journal:
-            self._journal.end(self._kept)
+            self._journal.end(self._on_disk)
 
     async def _ask(self, seconds: float, what: str, *arguments: Any) -> Any:
         self._asked += 1
@@ -228,12 +228,13 @@ class OutboxClient:
             line.send(question)
         self._ready.set()
 
-    def kept(self, number: int) -> None:
-        """Note that all up to this report is on disk."""
+    def kept(self, number: int, *, on_disk: bool) -> None:
+        """Note that all up to this report is on disk, or in that process's memory as its disk is full."""
         self._kept, self._alone = number, False
         while self._untold and self._untold[0].number <= number:
             self._bytes -= size_of(self._untold.popleft().line)
-        if self._journal:
+        if self._journal and on_disk:
+            self._on_disk = number
             self._journal.confirmed(number)
         while self._waiters and self._waiters[0][0] <= number:
             _go_on(self._waiters.popleft()[1])
@@ -271,8 +272,8 @@ class _Line(Lines):
     def lines_received(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             match from_json(line):
-                case {"kept": number}:
-                    self._client.kept(number)
+                case {"kept": number, "on_disk": on_disk}:
+                    self._client.kept(number, on_disk=on_disk)
                 case {"answer": number, "value": value}:
                     self._client.answered(number, value)
                 case {"ready": _}:

@@ -108,9 +108,10 @@ class _Chat(Lines):
             taken, put_at, self._put_at = self._taken, self._put_at, []
             await self._outbox.written()
             self._told = taken
-            if not self._outbox.health.disk_fails:
+            on_disk = not self._outbox.health.disk_fails
+            if on_disk:
                 self._outbox.health.written([time.monotonic() - at for at in put_at])
-            self.send(f'{{"kept": {taken}}}')
+            self.send(as_json({"kept": taken, "on_disk": on_disk}))
         self._telling = None
 
     async def _answer(self, number: int, what: str, *arguments: Any) -> None:

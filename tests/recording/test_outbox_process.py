@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from recording.journal import Journal
 from recording.outbox import Outbox
 from recording.outbox_client import OutboxClient, _Untold
 from recording.outbox_service import OutboxService, take_up_journals
+from recording.outbox_store import OutboxStore
 from recording.updates import as_json
-from tests.recording.outbox_server import Server, step
+from tests.recording.outbox_server import Server, fine, step
 from tests.recording.test_stamps import by_writer
 
 pytestmark = pytest.mark.anyio
@@ -393,3 +395,24 @@ async def test_nobody_waits_beyond_the_end(beside: Beside) -> None:
     client.put_step(step("late"))
 
     await asyncio.wait_for(client.written(), 5)
+
+
+async def test_what_finds_no_room_in_the_outbox_stays_in_the_journal(
+    beside: Beside, journaling: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the outbox's disk full a report is in that process's memory alone: the next start finds it here."""
+    beside.server.answer = lambda _variables: Response(status_code=503)
+    with monkeypatch.context() as patched:
+        full = sqlite3.OperationalError("database or disk is full")
+        patched.setattr(OutboxStore, "_commit", lambda _store, jobs: [(job, full) for job in jobs])
+        journaling.put_step(step("one"))
+        assert len(await journaling.waiting_steps()) == 1
+        await journaling.stop(0)
+        assert journaling._kept == 1
+        await beside.end()
+    beside.server.answer = fine
+
+    await beside.start(own="another")
+
+    assert await beside.outbox.flush(5)
+    assert list(beside.server.steps) == ["one"]
