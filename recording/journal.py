@@ -5,6 +5,7 @@ that process or of both at once loses the report. It is not flushed to the disk 
 milliseconds later: a power cut in between loses it. What a killed chat has left is taken up at the next start.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-FILE_BYTES = 1_000_000  # after so many the next file is begun, and those that are confirmed to their end are removed
+FILE_BYTES = 1_000_000  # after so many the next file is begun, and it goes when all in it is confirmed
 _FILE_NAME = re.compile(r"journal-([0-9a-f]{32})-(\d{6,})\.lines")
 
 
@@ -47,9 +48,11 @@ class Journal:
         return True
 
     def confirmed(self, number: int) -> None:
-        """Note that all up to this number is on disk elsewhere."""
+        """Note that all up to this number is on disk elsewhere: of what is deleted there nothing stays here."""
         while len(self._files) > 1 and self._files[0].last <= number:
             self._files.popleft().remove()
+        if self._files and self._files[0].last <= number:
+            self._files[0].empty()
 
     def end(self, confirmed: int) -> None:
         """Remove the files, unless there is something in them that is not confirmed: that is for the next start."""
@@ -70,6 +73,11 @@ class _File:
             raise OSError("the disk is full")
         self.size += len(line)
         self.last = number
+
+    def empty(self) -> None:
+        with contextlib.suppress(OSError):  # then it is emptied the next time, or removed
+            os.ftruncate(self._descriptor, 0)
+            self.size = 0
 
     def close(self) -> None:
         if self._descriptor >= 0:

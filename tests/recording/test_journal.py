@@ -56,7 +56,7 @@ def test_a_line_that_a_kill_has_torn_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_files_are_removed_as_they_are_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is begun after so many bytes, and one goes when all in it is confirmed: never the one being written."""
+    """A file is begun after so many bytes, and one goes when all in it is confirmed; the last is emptied."""
     monkeypatch.setattr(journal, "FILE_BYTES", 20)
     made = Journal(tmp_path)
     for number in range(1, 8):
@@ -66,7 +66,9 @@ def test_files_are_removed_as_they_are_confirmed(tmp_path: Path, monkeypatch: py
     made.confirmed(3)
     assert [number for number, _ in left(tmp_path)[made.name]] == [3, 4, 5, 6, 7]
     made.confirmed(7)
-    assert [number for number, _ in left(tmp_path)[made.name]] == [7]
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [0]
+    made.append(8, "[8]")
+    assert left(tmp_path) == {made.name: [(8, b"[8]\n")]}
 
 
 def test_only_the_file_being_written_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
