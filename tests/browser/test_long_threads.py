@@ -5,6 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.readiness import ready
 from tests.browser.test_live import report
 from tests.literal_server.server_process import ServerProcess
 
@@ -42,7 +43,7 @@ def test_a_thread_of_3600_steps_opens_and_scrolls(tmp_path: Path, page: Page) ->
         page.goto(f"{page.url.partition('?')[0]}?currentStepId=t150-5")
         expect(page.locator('[aria-current="step"]')).to_contain_text("tool 150 5")
         expect(page.locator('[aria-current="step"]')).to_be_in_viewport()
-        expect(page.locator("h1 + dl time[title]")).to_be_visible()
+        ready(page)
         for number in (4, 3, 2, 1):  # only two of those before it are in the page at first
             page.keyboard.press("ArrowUp")
             expect(page.locator('[aria-current="step"]')).to_contain_text(f"tool 150 {number}")
@@ -62,7 +63,7 @@ def read_as_rows(page: Page) -> None:
     height = page.locator(".rows ol").first.bounding_box()
     assert height is not None
     assert height["height"] > 30 * STEPS  # what is not read yet has its place
-    expect(page.locator("time[title]").first).to_be_attached()
+    ready(page, "time[title]")
     page.keyboard.press("ArrowDown")
     expect(current).to_contain_text("tool 150 2")
     expect(page.locator(".row", has_text=f"tool {TURNS - 1} 9")).to_have_count(0)

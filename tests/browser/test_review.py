@@ -6,13 +6,9 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from tests.app_process import AppProcess
+from tests.browser.readiness import ready
 
 QUESTION = {"role": "user", "content": "What's the weather in San Francisco and Paris?"}
-
-
-def ready(page: Page) -> None:
-    """Wait until the page's script has run: it writes times in the reader's zone, and keys work from then on."""
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
 
 
 def test_keys_switch_the_reading_and_walk_the_steps(app: AppProcess, page: Page) -> None:

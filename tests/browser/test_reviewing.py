@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenContext
+from tests.browser.readiness import ready
 from tests.literal_server.server_process import ServerProcess, done
 
 
@@ -34,14 +35,14 @@ def focus(page: Page, name: str) -> None:
 def test_a_whole_review_by_keys_alone(server: ServerProcess, page: Page) -> None:
     """From the list to a thread, to a step, scored and commented on, then tagged and marked: without a mouse."""
     page.goto(server.url)
-    expect(page.locator("time[title]").first).to_be_visible()
+    ready(page, "time[title]")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_contain_text("score")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     focus(page, "A city that does not exist")
     page.keyboard.press("Enter")
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    ready(page)
     page.keyboard.press("2")
     expect(page.get_by_role("link", name="Timeline")).to_have_attribute("aria-current", "page")
     for _ in range(8):
@@ -73,7 +74,7 @@ def test_a_whole_review_by_keys_alone(server: ServerProcess, page: Page) -> None
     page.keyboard.type("ask-back")
     page.keyboard.press("Enter")
     expect(page.locator(".heading .tag", has_text="ask-back")).to_be_visible()
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    ready(page)
     page.keyboard.press("m")
     expect(page.locator("#review header")).to_contain_text("reviewed by local")
 
@@ -82,7 +83,7 @@ def test_arrow_keys_walk_the_steps_in_every_reading(server: ServerProcess, page:
     """Through the transcript with focus and folds, then in the other readings on from the same step, and back to it."""
     page.goto(server.url)
     page.get_by_role("link", name="Two cities at once").first.click()
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    ready(page)
     selected = page.locator('[aria-current="step"]')
     for kind in ("Is it warmer", "on_message", "llama3.1:8b", "get_current_weather"):
         page.keyboard.press("ArrowDown")
@@ -104,11 +105,11 @@ def test_arrow_keys_walk_the_steps_in_every_reading(server: ServerProcess, page:
         expect(page.locator(".readings [aria-current]")).to_have_attribute("data-key", key)
         assert f"view={name}" in page.url
         assert page.url.endswith(walked)
-        expect(page.locator("h1 + dl time[title]")).to_be_visible()
+        ready(page)
     expect(page.locator(".moment")).not_to_contain_text("0:00.0 /")
     page.keyboard.press("3")
     expect(page.locator(".sides")).to_be_visible()
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    ready(page)
     page.keyboard.press("ArrowUp")
     expect(selected).to_have_class("call")
     expect(selected).to_be_focused()
@@ -118,7 +119,7 @@ def test_arrow_keys_walk_the_steps_in_every_reading(server: ServerProcess, page:
     expect(page.get_by_role("complementary")).to_contain_text("Arguments")
     assert page.url.endswith(walked)
     page.keyboard.press("5")
-    expect(page.locator("h1 + dl time[title]")).to_be_visible()
+    ready(page)
     page.keyboard.press("ArrowUp")
     expect(page.locator("#json")).to_contain_text('"type": "llm"')
     expect(page.get_by_role("button", name="Copy")).to_be_visible()
