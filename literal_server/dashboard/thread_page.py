@@ -104,7 +104,8 @@ async def read(request: Request, wanted: Wanted, now: int) -> dict[str, Any] | N
 async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
     """Answer what the template of a part shows: so many neighbours from a step on; None when they are not there.
 
-    Of the timeline and of the list beside the JSON a part holds rows instead, of the player a scene.
+    Of the timeline and of the list beside the JSON a part holds rows instead, of the player a scene. Asked for what is
+    `inside`, it is what the first of them was given and what came of it.
     """
     reading = request.query_params.get("view", "transcript")
     first, count = request.query_params.get("from", ""), request.query_params.get("count", "")
@@ -114,7 +115,7 @@ async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
         if page is None:
             return None
         until = now if page.line.is_live else None
-        shown: dict[str, Any] = {"page": page, "payloads": wanted.payloads, "parts": wanted.parts}
+        shown: dict[str, Any] = {"page": page, "payloads": wanted.payloads, "parts": wanted.parts, "inside": False}
         if reading == "player":
             scene = player.record(page.roots, until).scene_with(first)
             await views.load(session, wanted.project, scene.needed if scene else [])
@@ -129,7 +130,7 @@ async def read_part(request: Request, wanted: Wanted) -> dict[str, Any] | None:
         if window is None:
             return None
         await views.load(session, wanted.project, window.shown)
-    return shown | {"window": window, "reading": "transcript"}
+    return shown | {"window": window, "reading": "transcript", "inside": "inside" in request.query_params}
 
 
 async def _outline(

@@ -20,6 +20,8 @@ FileLink = Callable[[str | None], str | None]
 DEEPEST = 12
 PAGES = ("application/pdf", "text/plain", "text/markdown", "text/csv", "application/json")
 """Files that a browser shows in a frame, where nothing in them runs."""
+LARGE_BYTES = 5_000
+"""What is larger as JSON, in a fold, is read when that is opened (docs/decisions/0035)."""
 MESSAGES = {"user_message": "User", "assistant_message": "Assistant", "system_message": "System"}
 
 
@@ -106,6 +108,13 @@ class StepNode:
         if isinstance(value, dict) and isinstance(value.get("content"), str):
             return str(value["content"])
         return json_text.as_text(value) or ""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether to draw what it was given and what came of it takes milliseconds."""
+        step = self.step
+        given = (step.input, step.output, step.generation)
+        return bool(step.payloads) or sum(map(json_text.size, given)) > LARGE_BYTES
 
     @property
     def replaced(self) -> dict[str, Any] | None:

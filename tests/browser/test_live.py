@@ -80,6 +80,34 @@ def test_a_running_thread_fills_in(server: ServerProcess, page: Page) -> None:
     assert page.evaluate("window.same")
 
 
+def test_a_large_fold_is_read_when_it_is_opened(server: ServerProcess, page: Page) -> None:
+    """A long result comes when its fold is opened, and again when a later report has changed it."""
+    long = "All is well. " * 1_000
+    report(
+        server,
+        {"id": "r", "type": "run", "name": "agent", "startTime": at(0)},
+        {
+            "id": "one",
+            "parentId": "r",
+            "type": "tool",
+            "name": "first",
+            "startTime": at(1),
+            "output": {"content": long},
+        },
+    )
+    page.goto(server.url)
+    page.get_by_role("link", name="Untitled thread").click()
+    expect(page.locator("h1 .live")).to_have_text("running")
+    tool = page.locator("details.tool")
+    expect(tool).not_to_contain_text("All is well.")
+
+    tool.locator("summary").click()
+    expect(tool).to_contain_text("All is well.")
+    expect(tool.get_by_role("link", name="Read what is in it")).to_have_count(0)
+    report(server, {"id": "one", "type": "tool", "output": {"x": f"{long} Or is it?"}, "endTime": at(2)})
+    expect(tool).to_contain_text("Or is it?")
+
+
 def test_the_timeline_grows_and_keeps_the_selected_step(server: ServerProcess, page: Page) -> None:
     """A new row appears beside the step that is selected, which stays selected."""
     report(server, {"id": "r", "type": "run", "name": "agent", "startTime": at(0)},

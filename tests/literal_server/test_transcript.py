@@ -1,5 +1,6 @@
 """The transcript: calls that ran at once stand together, failures are found at once, files are shown in place."""
 
+import html
 from typing import Any
 
 import httpx
@@ -72,3 +73,24 @@ async def test_files_are_shown_in_place(http: httpx.AsyncClient, wire: Wire, ser
     policy = response.headers["content-security-policy"]
     assert "media-src 'self'" in policy
     assert "frame-src 'self'" in policy
+
+
+async def test_what_is_in_a_large_fold_is_read_when_it_is_opened(
+    http: httpx.AsyncClient, wire: Wire, server: Starlette
+) -> None:
+    """The page holds small values, and of large ones a link to the step, which shows them; a part has them alone."""
+    own: dict[str, Any] = {"threadId": "t", "type": "tool", "startTime": "2025-01-01T00:00:00Z"}
+    await wire.report(
+        own | {"id": "small", "output": {"content": "A few words."}},
+        own | {"id": "large", "input": {"q": 1}, "output": {"content": "Many words. " * 2_000}},
+        own | {"id": "failed", "output": {"content": "Bad words. " * 2_000}, "error": "No."},
+    )
+    logs = f"/projects/{server.state.api.project}/logs"
+    page = (await http.get(f"{logs}/threads/t")).text
+    assert ("A few words." in page, "Many words." in page, "Bad words." in page) == (True, False, True)
+    assert page.count('class="folded"') == 1
+    address = html.unescape(page.split('class="folded"')[1].split('data-part="')[1].split('"')[0])
+    part = (await http.get(address)).text
+    assert ("Many words." in part, "Arguments" in part, "<summary" in part) == (True, True, False)
+    opened = (await http.get(f"{logs}/threads/t", params={"currentStepId": "large"})).text
+    assert ("Many words." in opened, 'class="folded"' in opened) == (True, False)

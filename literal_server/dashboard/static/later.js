@@ -1,4 +1,4 @@
-// Reads the later parts of a long thread as they come into view.
+// Reads the later parts of a long thread as they come into view, and what is in large folds when they are opened.
 import { localise } from "./pages.js";
 
 const GUESSED = 60; // pixels of a step in the transcript, of which many are one line
@@ -51,5 +51,7 @@ export function watch(root) {
     reserve(part);
     seen.observe(part);
   }
+  // In a closed fold nothing comes into view.
+  root.querySelectorAll(".folded:not([data-loaded])").forEach((part) => seen.observe(part));
 }
 if (!document.querySelector(".player")) watch(document); // it goes to its moment first
