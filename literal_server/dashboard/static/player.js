@@ -197,7 +197,10 @@ function toggle() {
 }
 
 play.addEventListener("click", toggle);
-scrub.addEventListener("input", () => seek(toRecorded((Number(scrub.value) / 1000) * toShown(length))));
+scrub.addEventListener("input", () => {
+  const share = Number(scrub.value) / 1000;
+  seek(share < 1 ? toRecorded(share * toShown(length)) : length); // reckoned, the end may come out a hair too early
+});
 scrub.addEventListener("change", () => running || pause());
 skip?.addEventListener("change", () => draw());
 let walking = Promise.resolve(); // a scene that is being read comes first
