@@ -95,7 +95,7 @@ class Settings(BaseSettings, Limits):
     data_dir: Path = Path("data")
     outbox_limit_bytes: int = Field(100_000_000, ge=1)
     recording: Literal["on", "off"] = "on"
-    flush_each_event: bool = False
+    flush_each_event: bool = True
     literal_api_url: str | None = None
     literal_api_key: SecretStr | None = None
     purge_after_days: int = Field(30, ge=0)
@@ -340,8 +340,12 @@ def _lay_recording(settings: Settings, kept: Kept) -> None:
         kept.api = LiteralAPI(HERE, key, httpx.AsyncHTTPTransport(uds=str(socket)))
         kept.literal = LiteralProxy(socket, partial(_visitor, kept))
         record = Record(*outbox, HERE, key, server, sign_in="/login" if kept.logins else None)
-    outbox_socket, in_file = kept.record.folder / OUTBOX_SOCKET, None if settings.flush_each_event else journal
-    kept.outbox = OutboxClient(outbox_socket, settings.outbox_limit_bytes, in_file)
+    kept.outbox = OutboxClient(
+        kept.record.folder / OUTBOX_SOCKET,
+        settings.outbox_limit_bytes,
+        journal,
+        flush_each=settings.flush_each_event,
+    )
     kept.record.fork(record)
     kept.feedback = Feedback(
         kept.api, kept.outbox, lambda user, thread_id: kept.conversations.find(user, thread_id) is not None

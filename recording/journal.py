@@ -1,8 +1,8 @@
 """What the chat has told the process that keeps its record and does not know to be on disk there, in files of its own.
 
-To append is one write to a file, so the chat need not wait for that process: once it is made, no kill of the chat, of
-that process or of both at once loses the report. It is not flushed to the disk here but by the outbox, some
-milliseconds later: a power cut in between loses it. What a killed chat has left is taken up at the next start.
+To append is one write to a file: once it is made, no kill of the chat, of that process or of both at once loses the
+report. It is not flushed to the disk here but by the outbox, some milliseconds later: only a power cut in between loses
+it. What a killed chat has left is taken up at the next start.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Journal:
             self._files[-1].append(number, f"{number} {line}\n".encode())
         except OSError as error:
             if not self._fails:
-                logger.error("The journal cannot be written, so turns wait for the outbox: %s", error)
+                logger.error("The journal cannot be written, so a turn waits for the outbox alone: %s", error)
             self._fails = True
             return False
         self._fails = False

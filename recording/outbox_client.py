@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_TRIES = 0.05
 SECONDS_BETWEEN_LOOKS = 1.0
 GATHERING_SECONDS = 0.02  # what is in the journal is told together with what comes within this time
+HANGS_SECONDS = 2.0  # so long turns wait for a process that confirms nothing, before what is in the journal is enough
 GONE_SECONDS = 10.0  # so long turns wait for a process that is gone, before they go on with reports in memory alone
 ANSWER_SECONDS = 2.0
 UNKNOWN = {"server_answers": None, "oldest_waiting_seconds": None, "disk_fails": False}
@@ -41,15 +42,18 @@ class _Untold(NamedTuple):
 class OutboxClient:
     """Puts reports into the outbox of another process; as `Outbox` has it, to put never waits and `written` does.
 
-    Beyond `limit` bytes of reports that nobody has taken the newest are refused, each with a line in the log. Without a
-    journal, `written` waits until the other process has flushed them to the disk.
+    Beyond `limit` bytes of reports that nobody has taken the newest are refused, each with a line in the log.
+
+    `written` waits until the other process has flushed the reports to the disk. While that process is away what is in
+    the journal is not waited for; nor is it ever with `flush_each` false.
     """
 
-    def __init__(self, socket: Path, limit: int, journal: Journal | None = None) -> None:
+    def __init__(self, socket: Path, limit: int, journal: Journal | None = None, *, flush_each: bool = True) -> None:
         self._socket = str(socket)
         self._limit = limit
         self._journal = journal
-        self._to_wait_for = 0  # the last report that is not in the journal
+        self._trusts_journal = self._never_waits = not flush_each
+        self._to_wait_for = 0  # the last report that is to be flushed before a turn goes on
         self._line: _Line | None = None
         self._untold: deque[_Untold] = deque()
         self._gathered: list[str] = []
@@ -113,14 +117,14 @@ class OutboxClient:
     def _tell(self, line: str, now: float) -> None:
         self._put_so_far += 1
         in_journal = self._journal is not None and self._journal.append(self._put_so_far, line)
-        if not in_journal:
+        if not (in_journal and self._trusts_journal):
             self._to_wait_for = self._put_so_far
         self._untold.append(_Untold(self._put_so_far, line, now, in_journal))
         self._bytes += size_of(line)
         if self._line is None:
             return
         self._gathered.append(line)
-        if not in_journal:
+        if not (in_journal and self._never_waits):
             self._send_gathered()
         elif len(self._gathered) == 1:
             asyncio.get_running_loop().call_later(GATHERING_SECONDS, self._send_gathered)
@@ -217,6 +221,7 @@ class OutboxClient:
                 self._wait_no_longer()
                 await asyncio.wait([line.lost], timeout=SECONDS_BETWEEN_LOOKS)
             self._line = None
+            self._trust_journal()
             logger.warning("The process that keeps the record is gone; what it has not confirmed is told again.")
 
     def connected(self, line: "_Line") -> None:
@@ -230,7 +235,7 @@ class OutboxClient:
 
     def kept(self, number: int, *, on_disk: bool) -> None:
         """Note that all up to this report is on disk, or in that process's memory as its disk is full."""
-        self._kept, self._alone = number, False
+        self._kept, self._alone, self._trusts_journal = number, False, self._never_waits
         while self._untold and self._untold[0].number <= number:
             self._bytes -= size_of(self._untold.popleft().line)
         if self._journal and on_disk:
@@ -246,6 +251,8 @@ class OutboxClient:
 
     def _wait_no_longer(self) -> None:
         """Let turns go on if the other process is gone, or hangs, for too long."""
+        if self._untold and time.monotonic() - self._untold[0].put_at > HANGS_SECONDS:
+            self._trust_journal()
         if self._alone or self._to_wait_for <= self._kept:
             return
         oldest = next((one.put_at for one in self._untold if not one.in_journal), math.inf)
@@ -253,6 +260,16 @@ class OutboxClient:
             return
         logger.error("The process that keeps the record confirms nothing: reports wait in memory alone.")
         self._go_on_alone()
+
+    def _trust_journal(self) -> None:
+        """Let turns go on whose reports are in the journal, until the other process confirms something again."""
+        if self._trusts_journal:
+            return
+        self._trusts_journal = True
+        unsafe = [one.number for one in self._untold if not one.in_journal]
+        while self._waiters and not (unsafe and unsafe[0] <= self._waiters[0][0]):
+            _go_on(self._waiters.popleft()[1])
+        self._to_wait_for = max([*unsafe[-1:], *(number for number, _ in self._waiters)], default=0)
 
     def _go_on_alone(self) -> None:
         self._alone = True

@@ -284,7 +284,8 @@ async def killed_with_a_server(ledger: Ledger, folder: Path, kills: int, launch:
 
 async def killed_as_one(ledger: Ledger, folder: Path, kills: int, launch: Launch) -> Figures:
     """The same with the server that the app brings along: the app dies, that process beside it, or all at once."""
-    app = AppProcess(folder / "app", settings=QUICK, launch=launch)
+    settings = QUICK | {"FLUSH_EACH_EVENT": ledger.chance.choice(("on", "off"))}
+    app = AppProcess(folder / "app", settings=settings, launch=launch)
     await asyncio.to_thread(app.start)
     try:
         for number in range(kills):

@@ -231,11 +231,81 @@ async def test_the_end_is_told_and_waited_for(beside: Beside) -> None:
 @pytest.fixture
 async def journaling(beside: Beside, tmp_path: Path) -> AsyncIterator[OutboxClient]:
     """A chat with a journal, which is killed in the end: it says nothing more."""
+    made = OutboxClient(beside.socket, limit=100_000, journal=Journal(tmp_path), flush_each=False)
+    made.start()
+    await made.ready()
+    yield made
+    kill(made)
+
+
+@pytest.fixture
+async def flushing(beside: Beside, tmp_path: Path) -> AsyncIterator[OutboxClient]:
+    """A chat whose turns wait for the disk."""
     made = OutboxClient(beside.socket, limit=100_000, journal=Journal(tmp_path))
     made.start()
     await made.ready()
     yield made
     kill(made)
+
+
+async def test_a_flush_is_waited_for_while_there_is_somebody_to_flush(beside: Beside, flushing: OutboxClient) -> None:
+    """`written` returns when the other process has flushed; should it die meanwhile, what is in the journal is enough.
+
+    So it is for those that waited and for those that come, until the next process confirms something.
+    """
+    goes_on = asyncio.Event()
+    beside.outbox.written = goes_on.wait  # type: ignore[method-assign, assignment]
+    flushing.put_step(step("one"))
+    waiting = asyncio.create_task(flushing.written())
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    assert not done
+    goes_on.set()
+    await asyncio.wait_for(waiting, 5)
+
+    goes_on.clear()
+    flushing.put_step(step("two"))
+    waiting = asyncio.create_task(flushing.written())
+    del beside.outbox.written
+    await beside.end()
+    await asyncio.wait_for(waiting, 0.5)
+    flushing.put_step(step("three"))
+    await asyncio.wait_for(flushing.written(), 0.5)
+
+    await beside.start()
+    assert await flushing.flush(5)
+    assert set(beside.server.steps) == {"one", "two", "three"}
+    flushing.put_step(step("four"))
+    await flushing.written()
+    assert "four" in {update.key for update in beside.outbox._store.waiting()}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat that soon takes a process that confirms nothing for one that hangs."""
+    monkeypatch.setattr(outbox_client, "HANGS_SECONDS", 0.05)
+    monkeypatch.setattr(outbox_client, "SECONDS_BETWEEN_LOOKS", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_in_the_journal_waits_for_nobody_who_hangs(
+    beside: Beside, flushing: OutboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that confirms nothing is waited for a moment once, and what is not in the journal for longer."""
+    goes_on = asyncio.Event()
+    beside.outbox.written = goes_on.wait  # type: ignore[method-assign, assignment]
+    flushing.put_step(step("one"))
+    await asyncio.wait_for(flushing.written(), 5)
+    flushing.put_step(step("two"))
+    await asyncio.wait_for(flushing.written(), 0.5)
+    monkeypatch.setattr(flushing._journal, "append", lambda *_line: False)
+    flushing.put_step(step("three"))
+    waiting = asyncio.create_task(flushing.written())
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    assert not done
+
+    goes_on.set()
+
+    await asyncio.wait_for(waiting, 5)
 
 
 def kill(client: OutboxClient) -> None:
