@@ -107,6 +107,11 @@ def test_a_large_fold_is_read_when_it_is_opened(server: ServerProcess, page: Pag
     report(server, {"id": "one", "type": "tool", "output": {"x": f"{long} Or is it?"}, "endTime": at(2)})
     expect(tool).to_contain_text("Or is it?")
 
+    page.get_by_role("link", name="Player").click()
+    page.get_by_role("slider", name="Moment").press("End")
+    page.get_by_text("Arguments and result").click()
+    expect(page.locator(".cue.tool pre").last).to_contain_text("Or is it?")
+
 
 def test_the_timeline_grows_and_keeps_the_selected_step(server: ServerProcess, page: Page) -> None:
     """A new row appears beside the step that is selected, which stays selected."""

@@ -45,6 +45,7 @@ async function ready(scene) {
 }
 player.addEventListener("filled", ({ target }) => {
   const scene = scenes.find(({ element }) => element === target);
+  if (!scene) return; // what was in a fold
   scene.cues = cuesIn(target);
   draw();
 });
