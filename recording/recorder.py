@@ -18,7 +18,8 @@ class Recorder:
     """A listener that goes on when what it heard is on disk; between events it holds nothing but the turns that run.
 
     Pieces of text do not wait: of an answer that is being given, the text so far is kept once a second. Nor does a
-    model call for its own beginning: only what comes of it does, so that the disk has the time that the model takes.
+    model call wait for its own beginning and its question's: only what comes of it does, so that the disk has the time
+    that the model takes.
     """
 
     def __init__(self, outbox: Reports) -> None:
@@ -55,7 +56,7 @@ class Recorder:
             timer.cancel()
         if isinstance(event, TurnFinished):
             del self._running[turn.run_id]
-        if isinstance(event, ModelStarted):
+        if isinstance(event, TurnStarted | ModelStarted):
             self._being_written.add(turn.run_id)
             return
         self._being_written.discard(turn.run_id)

@@ -38,12 +38,12 @@ def on_disk(outbox: Outbox) -> dict[str, dict[str, Any]]:
 
 
 async def test_each_event_is_on_disk_before_the_next_one(outbox: Outbox) -> None:
-    """After each event but a model call's beginning the file knows all, and in the end every step with its end."""
+    """After each event but a turn's and a model call's beginning the file knows all, and in the end each step's end."""
     recorder, of = Recorder(outbox), turn()
     events: list[Any] = EVENTS
     for event in events:
         await recorder(of, event)
-        if not isinstance(event, ModelStarted):
+        if not isinstance(event, TurnStarted | ModelStarted):
             assert on_disk(outbox) == {update.key: update.body for update in outbox._lanes}
 
     steps = [step for step in on_disk(outbox).values() if "type" in step]
