@@ -1,5 +1,7 @@
 """The migrations make the tables that the code expects."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 from sqlalchemy.dialects import sqlite
 
 from literal_server import collection_tables, review_tables, thread_query
@@ -15,6 +17,17 @@ from literal_server.db import MIGRATIONS, Database
 from literal_server.tables import Base, Thread
 
 pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def at_revision(engine: Engine, revision: str) -> Iterator[Connection]:
+    """Make the tables as an older version had them, for its rows to be put in."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection
 
 
 async def test_migrated_tables_are_the_declared_ones(tmp_path: Path) -> None:
@@ -36,11 +49,7 @@ async def test_older_generations_get_their_columns(tmp_path: Path) -> None:
     """What lists sort by is taken out of the generations that were stored before there were columns for it."""
     path = tmp_path / "literal.db"
     engine = create_engine(f"sqlite:///{path}")
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    with at_revision(engine, "0001") as connection:
         for number, generation in enumerate(['{"duration": 1.5, "promptId": "p"}', '{"duration": "long"}', None]):
             connection.exec_driver_sql(
                 "INSERT INTO steps (project_id, id, type, created_at, updated_at, is_error, generation)"
@@ -61,11 +70,7 @@ async def test_older_scores_get_their_threads(tmp_path: Path) -> None:
     """Scores that were stored before count in the thread of their living step, or in the one that they are given to."""
     path = tmp_path / "literal.db"
     engine = create_engine(f"sqlite:///{path}")
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0011")
+    with at_revision(engine, "0011") as connection:
         for step, deleted_at in (("there", None), ("deleted", 1)):
             connection.exec_driver_sql(
                 "INSERT INTO steps (project_id, id, thread_id, type, created_at, updated_at, deleted_at, is_error)"

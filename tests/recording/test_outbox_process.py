@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.responses import Response
@@ -96,8 +97,7 @@ async def test_what_was_not_confirmed_is_told_again(beside: Beside, client: Outb
     client.put_step(step("meanwhile"))
     waiting = asyncio.create_task(client.written())
     asking = asyncio.create_task(client.waiting_steps())
-    done, _ = await asyncio.wait([waiting, asking], timeout=0.2)
-    assert not done
+    await still_waits(waiting, asking)
 
     await beside.start()
     await waiting
@@ -257,8 +257,7 @@ async def test_a_flush_is_waited_for_while_there_is_somebody_to_flush(beside: Be
     beside.outbox.written = goes_on.wait  # type: ignore[method-assign, assignment]
     flushing.put_step(step("one"))
     waiting = asyncio.create_task(flushing.written())
-    done, _ = await asyncio.wait([waiting], timeout=0.2)
-    assert not done
+    await still_waits(waiting)
     goes_on.set()
     await asyncio.wait_for(waiting, 5)
 
@@ -300,12 +299,17 @@ async def test_what_is_in_the_journal_waits_for_nobody_who_hangs(
     monkeypatch.setattr(flushing._journal, "append", lambda *_line: False)
     flushing.put_step(step("three"))
     waiting = asyncio.create_task(flushing.written())
-    done, _ = await asyncio.wait([waiting], timeout=0.2)
-    assert not done
+    await still_waits(waiting)
 
     goes_on.set()
 
     await asyncio.wait_for(waiting, 5)
+
+
+async def still_waits(*tasks: "asyncio.Task[Any]") -> None:
+    """Give tasks time to end, and see that none does."""
+    done, _ = await asyncio.wait(tasks, timeout=0.2)
+    assert not done
 
 
 def kill(client: OutboxClient) -> None:
